@@ -1,0 +1,47 @@
+"""What every attention kernel takes and returns."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from vitrail.layers.packing import Packing
+
+# (query, key, columns) -> what is added to the scaled scores. The first two are (count, heads, length, head_dim):
+# `count` sequences of equal length; columns are (count, length), or (1, length) when they are the same for all. The
+# result broadcasts to (count, heads, length, length).
+ScoreBias = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@runtime_checkable
+class AttentionKernel(Protocol):
+    """softmax(scale · Q Kᵀ + bias, over the visible keys) V, inside each sequence of the packing.
+
+    query (tokens, heads, head_dim); key and value (tokens, kv_heads, head_dim), heads a multiple of kv_heads.
+    A key is visible when it is in the query's sequence, not after it if `causal`, and not farther than `window` columns
+    if given. `dropout` is the probability with which each weight is zeroed (0.0 outside training).
+    Returns the context, (tokens, heads, head_dim).
+    """
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        packing: Packing,
+        *,
+        scale: float,
+        causal: bool = False,
+        window: int | None = None,
+        bias: ScoreBias | None = None,
+        dropout: float = 0.0,
+    ) -> Tensor: ...
+
+
+def visible_keys(query_columns: Tensor, key_columns: Tensor, *, causal: bool, window: int | None) -> Tensor | None:
+    """(…, queries, keys) True where a query sees a key; None where it sees all."""
+    distance = query_columns.unsqueeze(-1) - key_columns.unsqueeze(-2)
+    visible = None if window is None else distance.abs() <= window
+    if causal:
+        visible = distance >= 0 if visible is None else visible & (distance >= 0)
+    return visible

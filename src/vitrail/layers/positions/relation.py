@@ -1,0 +1,18 @@
+"""Position schemes that are added to the attention scores."""
+
+from typing import Any
+
+from torch import nn
+
+from vitrail.layers.kernels.interface import ScoreBias
+
+
+class Relation(nn.Module):
+    """What the relative places of query and key add to a score. One per model, asked by every layer.
+
+    `of_layer` gets the layer's attention, because DeBERTa's relation passes through that layer's own projections.
+    """
+
+    def of_layer(self, attention: Any) -> ScoreBias:
+        """The function that a kernel adds to the layer's scaled scores."""
+        raise NotImplementedError(f"{type(self).__name__} must say what it adds to the scores")

@@ -1,0 +1,68 @@
+"""The position schemes of a spec: which one, and its numbers. The modules that compute them live in
+layers/positions.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinusoidalPositions:
+    """Fixed waves added to the embeddings; no longest position."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedPositions:
+    """A table added to the embeddings. `padding_id` None: by column; a number: by ids that are not it (RoBERTa)."""
+
+    max_positions: int
+    padding_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotaryPositions:
+    """Rotations of query and key. `bases` has one number per layer; `scaling` divides the columns."""
+
+    bases: tuple[float, ...]
+    rotary_dim: int
+    scaling: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlibiPositions:
+    """A penalty on distance, a slope per head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativeBiasPositions:
+    """A learned bias per head and bucket of distances, shared by the layers (T5, MPNet)."""
+
+    num_buckets: int
+    max_distance: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisentangledPositions:
+    """Vectors of distances that meet content in every layer (DeBERTa).
+
+    `num_buckets` None: distances as they are, cut at ±max_distance. `shared_projections`: the vectors pass through the
+    layer's key and query projections; else through their own.
+    """
+
+    num_buckets: int | None
+    max_distance: int
+    content_to_position: bool
+    position_to_content: bool
+    shared_projections: bool
+    normalized: bool
+
+
+PositionScheme = (
+    SinusoidalPositions
+    | LearnedPositions
+    | RotaryPositions
+    | AlibiPositions
+    | RelativeBiasPositions
+    | DisentangledPositions
+)
+ADDED_SCHEMES = (SinusoidalPositions, LearnedPositions)
+RELATION_SCHEMES = (AlibiPositions, RelativeBiasPositions, DisentangledPositions)
