@@ -177,7 +177,7 @@ def _from_hub(
             f"the hub has no model {name}{_at(revision)} that you may read. Check the spelling; a private or gated "
             "model needs `token=` of an account that was given access."
         ) from error
-    except (hub.errors.HTTPError, OSError) as error:
+    except (hub.errors.HTTPError, OSError, getattr(hub.errors, "XetDownloadError", OSError)) as error:
         return when_unreachable(name, revision, error)
     if folder.name != published.sha:
         lost = ConnectionError(f"the hub has {published.sha}, the cache {folder.name}")
@@ -188,7 +188,7 @@ def _from_hub(
 def _use_cache(name: str, revision: str | None, error: Exception) -> Snapshot:
     snapshot = _from_cache(name, revision, why=f"the hub could not be asked ({_in_short(error)})")
     warnings.warn(
-        f"the hub could not be asked for {name} ({_in_short(error)}); commit {snapshot.revision} from the cache is used. "
+        f"the hub could not be asked for {name} ({_in_short(error)}); commit {snapshot.revision} of the cache is used. "
         "Pass offline=True to say that this is wanted.",
         FallbackWarning,
         stacklevel=4,

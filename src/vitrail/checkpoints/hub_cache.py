@@ -122,8 +122,9 @@ def _encoder_folder(snapshot: Path) -> Path | None:
         return Path()
     modules = read_json_value(snapshot / "modules.json")
     first = modules[0] if isinstance(modules, list) and modules else None
-    is_transformer = isinstance(first, dict) and str(first.get("type")).endswith("Transformer")
-    return Path(str(first.get("path", ""))) if is_transformer else None
+    if not isinstance(first, dict) or not str(first.get("type")).endswith("Transformer"):
+        return None
+    return Path(str(first.get("path", "")))
 
 
 def _missing_of_encoder(folder: Path) -> set[str]:
