@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from tokenizers import Tokenizer as Backend
 
-FIRST_CHARACTERS, FIRST_PER_TOKEN = 2**15, 6
+FIRST_CHARACTERS, FIRST_PER_TOKEN = 2**14, 6
 MOST_CHARACTERS, MOST_PER_TOKEN = 2**17, 64
 """A beginning has FIRST_CHARACTERS (or FIRST_PER_TOKEN a token), then four times more, up to MOST_CHARACTERS."""
 
