@@ -159,7 +159,7 @@ def test_the_text_column_is_the_only_one_or_a_usual_name_or_asked_for(tmp_path):
     assert rows(other, column="title")[0].text == "t"
     with pytest.raises(FileFormatError, match=r"which column holds the text\?.*id, title, abstract"):
         rows(other)
-    with pytest.raises(FileFormatError, match="no column 'abstrat'.*Did you mean 'abstract'"):
+    with pytest.raises(FileFormatError, match=r"no column 'abstrat'.*Did you mean 'abstract'"):
         rows(other, column="abstrat")
 
 
@@ -171,7 +171,7 @@ def test_a_column_named_as_one_of_the_output_is_refused(tmp_path, name):
     else:
         path.write_text("text,embedding\na,1\n" if name.endswith("csv") else '{"text": "a", "embedding": 1}\n')
 
-    with pytest.raises(FileFormatError, match="'embedding'.*Rename or drop"):
+    with pytest.raises(FileFormatError, match=r"'embedding'.*Rename or drop"):
         rows(str(path))
 
 
@@ -205,7 +205,7 @@ def test_a_parquet_column_that_holds_no_strings_is_refused(tmp_path):
 
 def test_a_format_can_be_said_and_an_unknown_one_is_refused(tmp_path):
     assert [row.text for row in rows(write(tmp_path / "a.dat", "text\nx\n"), file_format="csv")] == ["x"]
-    with pytest.raises(ValueError, match="'xml'.*text, csv, tsv, jsonl, parquet"):
+    with pytest.raises(ValueError, match=r"'xml'.*text, csv, tsv, jsonl, parquet"):
         format_of("a.xml", "xml")
 
 

@@ -66,8 +66,8 @@ def read_records(
             fields = next(records)
         except StopIteration:
             return
-        except csv.Error as error:
-            counted.error = counted.error or f"{counted.place}: {error}"
+        except csv.Error as reason:
+            counted.error = counted.error or f"{counted.place}: {reason}"
         if not fields and counted.error is None:
             continue
         columns = dict(zip(header, fields, strict=False))

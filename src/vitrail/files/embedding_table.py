@@ -82,6 +82,15 @@ def token_table(
     )
 
 
+def embedding_schema(size: int, *, tokens: bool) -> Any:
+    """The schema of an output without rows, and so without columns of the input."""
+    nothing = np.zeros(0, np.int64)
+    if tokens:
+        return token_table([], [], texts=[], hidden=size).schema
+    vectors = np.zeros((0, size), np.float32)
+    return embedding_table([], [], vectors=vectors, input_tokens=nothing, used_tokens=nothing).schema
+
+
 def assemble(rows: Sequence[Row], errors: Sequence[str | None], outputs: dict[str, Any]) -> Any:
     import pyarrow as pa
 

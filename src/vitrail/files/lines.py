@@ -7,8 +7,9 @@ carries the reason and what could be read of it; the stream goes on behind it.
 import gzip
 import sys
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, cast
 
 from vitrail.errors import FileFormatError
 from vitrail.files.rows import MAX_ROW_BYTES
@@ -33,16 +34,16 @@ class Line(NamedTuple):
     size: int
 
 
-def open_bytes(source: str) -> BinaryIO:
+def open_bytes(source: str) -> BufferedIOBase:
     """Open a file, a file compressed with gzip (`.gz`), or standard input (`-`)."""
     if source == "-":
-        return sys.stdin.buffer
+        return cast(BufferedIOBase, sys.stdin.buffer)
     if source.endswith(".gz"):
         return gzip.open(source, "rb")
     return Path(source).open("rb")
 
 
-def bounded_lines(stream: BinaryIO, *, source: str) -> Iterator[Line]:
+def bounded_lines(stream: BufferedIOBase, *, source: str) -> Iterator[Line]:
     number = 0
     try:
         while content := stream.readline(MAX_ROW_BYTES + 1):
@@ -62,7 +63,7 @@ def refuse_binary(start: bytes, *, source: str) -> None:
             raise FileFormatError(f"{source} should be text by its name or --format, but is {meaning}.")
 
 
-def read_line(number: int, content: bytes, stream: BinaryIO) -> Line:
+def read_line(number: int, content: bytes, stream: BufferedIOBase) -> Line:
     if len(content) > MAX_ROW_BYTES and not content.endswith(b"\n"):
         while (rest := stream.readline(2**20)) and not rest.endswith(b"\n"):
             pass

@@ -9,8 +9,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from io import TextIOBase
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -41,11 +42,16 @@ def write_parquet(path: Path, tables: Iterable[Any], schema: Any, *, description
             writer.write_table(json_columns_as_text(conform(table, schema)).replace_schema_metadata(metadata))
 
 
-def write_json_lines(stream: TextIO, tables: Iterable[Any], schema: Any | None = None) -> None:
+def write_json_lines(stream: TextIOBase, tables: Iterable[Any], schema: Any | None = None) -> None:
     """Write one JSON object per row; with a schema every object has all its columns."""
     for table in tables:
         for line in json_objects(table if schema is None else conform(table, schema)):
             stream.write(line + "\n")
+
+
+def write_sidecar(path: Path, description: Mapping[str, object]) -> None:
+    """Write the description of a file that has no room for it."""
+    path.write_text(json.dumps({"vitrail": description}, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_npy(

@@ -52,10 +52,9 @@ def rows_of(batch: Any, text_column: str, numbers: Iterator[int]) -> Iterator[Ro
     size = batch.nbytes // max(batch.num_rows, 1)
     for index in range(batch.num_rows):
         values = {name: column[index] for name, column in columns.items()}
+        text, error = check_text(values[text_column].as_py())
         if index in damaged:
             text, error = None, "the text is not UTF-8"
-        else:
-            text, error = check_text(values[text_column].as_py())
         yield Row(next(numbers), values, text, error, size)
 
 

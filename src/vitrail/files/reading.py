@@ -6,7 +6,7 @@ Memory is bounded by a line (`MAX_ROW_BYTES`), or a batch of Parquet, whatever t
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vitrail.errors import FileFormatError
 from vitrail.files.delimited import read_csv, read_tsv
@@ -17,6 +17,7 @@ from vitrail.files.rows import Row
 from vitrail.files.text_lines import read_text_lines
 
 
+@runtime_checkable
 class LineReader(Protocol):
     def __call__(
         self, lines: Iterable[Line], *, source: str, column: str | None, numbers: Iterator[int]

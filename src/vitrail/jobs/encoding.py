@@ -1,0 +1,211 @@
+"""Rows through an encoder, a part at a time; a row that cannot be encoded costs itself.
+
+The rows of a part are encoded in one call. Which rows these are depends on the input alone, never on where a job was
+interrupted, so a part computed again has the same bytes. When a call fails its rows are halved until the ones at
+fault stand alone; they get the error, the others their vectors.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from vitrail.errors import InputError, TruncationWarning
+from vitrail.files.embedding_table import TokenVectors, embedding_table, token_table
+from vitrail.files.rows import Row
+
+Result = TypeVar("Result")
+
+PART_ROWS = 2048
+PART_BYTES = 2**20
+"""A part ends at whichever comes first: some seconds of work on a CPU, and little memory."""
+TOKEN_PART_ROWS = 128
+TOKEN_PART_BYTES = 2**16
+"""One vector per token takes up to some kilobytes for every byte of text."""
+
+
+@runtime_checkable
+class EncoderLike(Protocol):
+    """What a job needs of `vitrail.Encoder`."""
+
+    @property
+    def name(self) -> Any: ...
+    @property
+    def revision(self) -> Any: ...
+    @property
+    def weights_sha256(self) -> Any: ...
+    @property
+    def precision(self) -> Any: ...
+    @property
+    def prompts(self) -> Any: ...
+    @property
+    def pooling_spec(self) -> Any: ...
+    @property
+    def runtime(self) -> Any: ...
+    @property
+    def hidden_size(self) -> int: ...
+
+    def embed_detailed(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        overlong: Any = "truncate",
+        batch_tokens: int | None = None,
+    ) -> Any: ...
+
+    def tokens(self, texts: Sequence[str]) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions:
+    """How texts are embedded; as the arguments of `Encoder.embed`. `tokens`: a vector per token, not per text."""
+
+    tokens: bool = False
+    prompt: str | None = None
+    normalize: bool | None = None
+    dimensions: int | None = None
+    overlong: str = "truncate"
+    batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        pooled = (self.prompt, self.normalize, self.dimensions, self.batch_tokens)
+        if self.tokens and (any(option is not None for option in pooled) or self.overlong != "truncate"):
+            raise ValueError("a vector per token takes no prompt, normalize, dimensions, overlong or batch_tokens")
+
+    def for_encoder(self) -> dict[str, Any]:
+        """The arguments of `Encoder.embed_detailed`."""
+        return {name: value for name, value in vars(self).items() if name != "tokens"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some rows of the output as an Arrow table, and what to count of them."""
+
+    table: Any
+    errors: int
+    truncated: int
+    tokens: int
+
+    def counts(self) -> dict[str, int]:
+        return {"errors": self.errors, "truncated": self.truncated, "tokens": self.tokens}
+
+
+def parts_of(rows: Iterable[Row], *, tokens: bool) -> Iterator[list[Row]]:
+    """Cut a stream of rows into parts, by the rows alone."""
+    most_rows, most_bytes = (TOKEN_PART_ROWS, TOKEN_PART_BYTES) if tokens else (PART_ROWS, PART_BYTES)
+    part: list[Row] = []
+    size = 0
+    for row in rows:
+        if part and (len(part) == most_rows or size + row.size > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += row.size
+    if part:
+        yield part
+
+
+def vector_size(encoder: EncoderLike, options: EmbedOptions) -> int:
+    """The length of the vectors. Embeds one word, so that an argument the model refuses is an error at the start."""
+    if options.tokens:
+        return encoder.hidden_size
+    return int(encoder.embed_detailed(["text"], **options.for_encoder()).vectors.shape[1])
+
+
+def encode_part(encoder: EncoderLike, rows: Sequence[Row], options: EmbedOptions, *, size: int) -> Part:
+    """The part of the output for `rows`, with vectors of length `size`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)  # the output and the report count what was cut
+        return (token_part if options.tokens else vector_part)(encoder, rows, options, size)
+
+
+def vector_part(encoder: EncoderLike, rows: Sequence[Row], options: EmbedOptions, size: int) -> Part:
+    arguments = options.for_encoder()
+
+    def embed(texts: list[str]) -> list[tuple[np.ndarray, int, int, bool]]:
+        found = encoder.embed_detailed(texts, **arguments)
+        counts = (np.asarray(column).tolist() for column in (found.input_tokens, found.used_tokens, found.truncated))
+        return list(zip(found.vectors, *counts, strict=True))
+
+    results, errors = encode_rows(rows, embed)
+    missing = (np.zeros(size, np.float32), 0, 0, False)
+    columns = [missing if result is None else result for result in results]
+    used = np.array([column[2] for column in columns], np.int64)
+    table = embedding_table(
+        rows,
+        errors,
+        vectors=np.array([column[0] for column in columns], np.float32).reshape(len(rows), size),
+        input_tokens=np.array([column[1] for column in columns], np.int64),
+        used_tokens=used,
+    )
+    return Part(
+        table=table,
+        errors=sum(error is not None for error in errors),
+        truncated=sum(bool(column[3]) for column in columns),
+        tokens=int(used.sum()),
+    )
+
+
+def token_part(encoder: EncoderLike, rows: Sequence[Row], options: EmbedOptions, size: int) -> Part:
+    def embed(texts: list[str]) -> list[TokenVectors]:
+        return [
+            TokenVectors(*(np.asarray(field) for field in (text.ids, text.vectors, text.offsets, text.special)))
+            for text in encoder.tokens(texts)
+        ]
+
+    results, errors = encode_rows(rows, embed)
+    return Part(
+        table=token_table(rows, errors, texts=results, hidden=size),
+        errors=sum(error is not None for error in errors),
+        truncated=0,
+        tokens=sum(len(result.ids) for result in results if result is not None),
+    )
+
+
+def encode_rows(
+    rows: Sequence[Row], encode: Callable[[list[str]], list[Result]]
+) -> tuple[list[Result | None], list[str | None]]:
+    """(results, errors), both in the order of `rows`; exactly one of the two is None for each row."""
+    errors = [row.error for row in rows]
+    results: list[Result | None] = [None] * len(rows)
+    usable = [(index, row.text) for index, row in enumerate(rows) if row.text is not None]
+    outcomes = encode_or_halve([text for _, text in usable], encode)
+    for (index, _), outcome in zip(usable, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            errors[index] = describe(outcome)
+        else:
+            results[index] = outcome
+    return results, errors
+
+
+def encode_or_halve(texts: list[str], encode: Callable[[list[str]], list[Result]]) -> list[Result | BaseException]:
+    if not texts:
+        return []
+    try:
+        return [*encode(texts)]
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizer's Rust code is no Exception
+        if len(texts) == 1:
+            return [error]
+    middle = len(texts) // 2
+    return [*encode_or_halve(texts[:middle], encode), *encode_or_halve(texts[middle:], encode)]
+
+
+def describe(error: BaseException) -> str:
+    """The error of one text. The row in its message would be that of the call, not of the input."""
+    message = str(error) or "no message"
+    if isinstance(error, InputError) and error.row is not None:
+        message = message.removeprefix(f"row {error.row}: ")
+    return f"{type(error).__name__}: {message}"
+
+
+def resolved_prompt(encoder: EncoderLike, prompt: str | None) -> str | None:
+    """The text of a prompt of the model, whose name may stay when its text changes."""
+    prompts: Mapping[str, str] = encoder.prompts or {}
+    return prompt if prompt is None else prompts.get(prompt, prompt)

@@ -1,0 +1,101 @@
+"""Case 47: a job that is killed, and the disk that is full. Real processes, real signals."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("run_job.py")
+ROWS = 95
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("".join(f"text number {n} {'POISON' if n in (17, 60) else ''}\n" for n in range(ROWS)))
+    return path
+
+
+def run(kind, output, texts, *, kill=None):
+    environment = {**os.environ, **({"VITRAIL_TEST_KILL": kill} if kill else {})}
+    command = [sys.executable, SCRIPT, kind, output, texts]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def whole(tmp_path, texts):
+    """The bytes of an output that nothing interrupted."""
+
+    def make(ending):
+        output = tmp_path / f"whole{ending}"
+        assert run("fast", output, texts).returncode == 0
+        return output.read_bytes()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("point", "ending"), [("after-part:2", ".parquet"), ("in-part:4", ".npy"), ("after-merge", ".jsonl")]
+)
+def test_a_killed_job_run_again_gives_the_same_file_as_one_that_was_not(tmp_path, texts, whole, point, ending):
+    output = tmp_path / f"out{ending}"
+
+    assert run("fast", output, texts, kill=point).returncode == -signal.SIGKILL
+    assert not output.exists()
+    again = run("fast", output, texts)
+
+    assert again.returncode == 0, again.stderr
+    assert output.read_bytes() == whole(ending)
+    assert "by an earlier run" in again.stdout
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_job_killed_after_its_output_took_its_place_is_finished_by_the_next_run(tmp_path, texts, whole):
+    output = tmp_path / "out.parquet"
+
+    assert run("fast", output, texts, kill="after-rename").returncode == -signal.SIGKILL
+    assert output.read_bytes() == whole(".parquet")
+    assert run("fast", output, texts).returncode == 0
+
+    assert not list(tmp_path.glob("*.partial"))
+    assert "FileExistsError" in run("fast", output, texts).stderr
+
+
+def test_a_full_disk_keeps_the_finished_parts_and_says_so(tmp_path, texts, whole):
+    output = tmp_path / "out.npy"
+    everything = tmp_path / "more.txt"
+    everything.write_text("a text\n" * 5 + texts.read_text())
+    everything.write_text("".join(f"{n} {'x' * (n * 20)}\n" for n in range(ROWS)))  # parts grow until one does not fit
+
+    full = run("small-disk", output, everything)
+
+    assert "JobError: no space left" in full.stderr
+    assert "finished parts stay in" in full.stderr
+    assert not output.exists()
+    kept = list(Path(f"{output}.partial").glob("part-*.parquet"))
+    assert 0 < len(kept) < 10
+    assert run("fast", output, everything).returncode == 0
+
+
+@pytest.mark.slow
+def test_jobs_killed_at_seventeen_random_moments_lose_and_double_nothing(tmp_path, texts, whole):
+    expected = whole(".parquet")
+    chance = random.Random(2)
+    output = tmp_path / "out.parquet"
+    kills = 0
+    while kills < 17:
+        job = subprocess.Popen([sys.executable, SCRIPT, "slow", output, texts], stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.2, 1.2))
+        job.kill()
+        if job.wait() == -signal.SIGKILL:
+            kills += 1
+        if output.exists() and not Path(f"{output}.partial").exists():
+            assert output.read_bytes() == expected
+            output.unlink()
+    assert run("slow", output, texts).returncode == 0
+    assert output.read_bytes() == expected
