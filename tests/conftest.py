@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "error::vitrail.errors.VitrailWarning")
+
+
 def package_folder(package: str, marker: str) -> Path:
     """The folder inside an installed package that holds the file named `marker`, found without importing it."""
     for file in metadata.files(package) or ():

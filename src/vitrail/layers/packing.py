@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 
@@ -108,7 +108,7 @@ class Packing:
             first += count * length
         return tuple(runs)
 
-    def split(self, stream: Float[Tensor, "tokens *rest"]) -> tuple[Tensor, ...]:
+    def split(self, stream: Shaped[Tensor, "tokens *rest"]) -> tuple[Tensor, ...]:
         """The stream cut at its boundaries: one tensor per sequence."""
         return stream.split(list(self.lengths))
 
