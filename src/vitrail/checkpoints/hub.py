@@ -54,7 +54,7 @@ def locate(
     """Find a folder, a model of the hub, or (for None) the default model. Only a hub name may cause network traffic."""
     if name is None:
         return _default(revision)
-    name = os.fspath(name)
+    name = name if isinstance(name, str) else os.path.abspath(name)  # a Path is never the name of a model
     if (folder := _as_folder(name, revision)) is not None:
         return folder
     _check_hub_name(name, revision)
@@ -79,10 +79,8 @@ def _default(revision: str | None) -> Snapshot:
         _check_hub_name(chosen, revision)
         return _from_cache(chosen, revision, why="$VITRAIL_MODEL is looked up without the network")
     refused: list[str] = []
-    # The package does not say which commit it carries, so a wish for one can only be met by the cache.
-    for package in DEFAULT_MODEL_PACKAGES if revision is None else ():
-        if (carried := _package_folder(package, refused)) is not None:
-            return Snapshot(folder=carried, name=DEFAULT_MODEL, revision=None, source="package")
+    if (carried := _from_package(revision, refused)) is not None:
+        return carried
     if cached_snapshot(DEFAULT_MODEL, revision) is not None:
         return _from_cache(DEFAULT_MODEL, revision, why="the default model is looked up without the network")
     raise ModelNotFound(
@@ -94,8 +92,11 @@ def _default(revision: str | None) -> Snapshot:
 
 def _as_folder(name: str, revision: str | None) -> Snapshot | None:
     """`name` as a folder; None when it can only be the name of a model of the hub."""
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:
+        raise ModelNotFound(f"there is no folder {name}: {error}") from error
+    if name and path.is_dir():
         if revision is not None:
             raise ValueError(f"{name} is a folder, which has no revision {revision!r}. Leave `revision` out.")
         return Snapshot(folder=path.absolute(), name=name, revision=None, source="folder")
@@ -114,23 +115,29 @@ def _check_hub_name(name: str, revision: str | None) -> None:
         raise ValueError(f"revision {revision!r} is not a branch, tag or commit.")
 
 
-def _package_folder(package: str, refused: list[str]) -> Path | None:
-    """Where an installed package keeps the default model: found in its list of files, accepted by its weights."""
-    try:
-        files = metadata.files(package) or []
-    except metadata.PackageNotFoundError:
-        return None
-    for file in files:
-        weights = Path(str(file.locate()))
-        if file.name == "model.safetensors" and weights.is_file():
-            if file_sha256(weights) == DEFAULT_MODEL_SHA256:
-                return weights.parent
-            refused.append(f"(The weights in package {package} are not those of the default model.) ")
+def _from_package(revision: str | None, refused: list[str]) -> Snapshot | None:
+    """The default model in an installed package: found in its list of files, accepted by its weights.
+
+    A package does not say which commit it carries, so a wish for one can only be met by the cache.
+    """
+    for package in DEFAULT_MODEL_PACKAGES if revision is None else ():
+        try:
+            files = metadata.files(package) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            weights = Path(str(file.locate()))
+            if file.name == "model.safetensors" and weights.is_file():
+                if file_sha256(weights) == DEFAULT_MODEL_SHA256:
+                    return Snapshot(folder=weights.parent, name=DEFAULT_MODEL, revision=None, source="package")
+                refused.append(f"(The weights in package {package} are not those of the default model.) ")
     return None
 
 
 def _from_cache(name: str, revision: str | None, *, why: str) -> Snapshot:
     folder = cached_snapshot(name, revision)
+    if folder is None and name == DEFAULT_MODEL and (carried := _from_package(revision, [])) is not None:
+        return carried
     if folder is None:
         raise ModelNotFound(
             f"{name}{_at(revision)} is not in the hub's cache ({cache_folder()}), and {why}. "
@@ -188,7 +195,7 @@ def _from_hub(
 def _use_cache(name: str, revision: str | None, error: Exception) -> Snapshot:
     snapshot = _from_cache(name, revision, why=f"the hub could not be asked ({_in_short(error)})")
     warnings.warn(
-        f"the hub could not be asked for {name} ({_in_short(error)}); commit {snapshot.revision} of the cache is used. "
+        f"the hub could not be asked for {name} ({_in_short(error)}); {snapshot.folder} is used. "
         "Pass offline=True to say that this is wanted.",
         FallbackWarning,
         stacklevel=4,

@@ -7,7 +7,7 @@ then read through the safetensors library. Pickle is refused: reading it can run
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,7 +37,7 @@ class TensorFiles:
         }
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path) -> "TensorFiles":
         """Open `model.safetensors`, or the shards its index names, and check every header."""
         single, index = folder / SINGLE_FILE, folder / INDEX_FILE
         if single.is_file():
@@ -63,7 +63,7 @@ class TensorFiles:
         """Let go of the files. Tensors already read stay."""
         self._opened.clear()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TensorFiles":
         return self
 
     def __exit__(self, *exception: object) -> None:
