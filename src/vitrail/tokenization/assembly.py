@@ -97,7 +97,7 @@ def _gather_texts(
     starts: Int64[np.ndarray, "sequences"],
     lengths: Int64[np.ndarray, "sequences"],
     repeated: Int64[np.ndarray, "sequences"],
-) -> tuple[Int64[np.ndarray, "tokens"], Int64[np.ndarray, "sequences+1"]]:
+) -> tuple[Int64[np.ndarray, "tokens"], Int64[np.ndarray, "boundaries"]]:
     """Special tokens, the first `repeated` tokens of the text, `lengths` tokens from `starts`, special tokens."""
     begin, end = (np.full_like(texts, len(piece)) for piece in template.pieces)
     special = len(contents.pool) + 0 * begin
@@ -108,5 +108,5 @@ def _gather_texts(
     return np.concatenate([contents.pool, *template.pieces])[index], _boundaries(pool_lengths.sum(axis=1))
 
 
-def _boundaries(lengths: Int64[np.ndarray, "sequences"]) -> Int64[np.ndarray, "sequences+1"]:
+def _boundaries(lengths: Int64[np.ndarray, "sequences"]) -> Int64[np.ndarray, "boundaries"]:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])

@@ -18,7 +18,7 @@ class TokenBatch:
     """
 
     ids: Int64[np.ndarray, "tokens"]
-    boundaries: Int64[np.ndarray, "sequences+1"]
+    boundaries: Int64[np.ndarray, "boundaries"]
     token_type_ids: Int64[np.ndarray, "tokens"] | None
     """None unless pairs were given."""
     text_index: Int64[np.ndarray, "sequences"]

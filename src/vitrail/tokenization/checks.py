@@ -15,7 +15,7 @@ from vitrail.errors import InputError, TextTooLong
 Overlong = Literal["truncate", "error", "window"]
 
 
-def check_texts(texts: Sequence[str | tuple[str, str]]) -> bool:
+def check_texts(texts: object) -> bool:
     """Refuse what is no text, naming its row; whether the texts are pairs."""
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Sequence):
         raise TypeError(f"texts is {type(texts).__name__}, not a sequence of texts: put a single text into a list")

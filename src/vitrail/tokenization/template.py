@@ -22,8 +22,8 @@ _PROBES = ("a", "0", ".", "中")
 class Template:
     """`pieces[0]` first text `pieces[1]` (second text `pieces[2]`): special ids, with the token types of all parts."""
 
-    pieces: tuple[Int64[np.ndarray, "special"], ...]
-    piece_types: tuple[Int64[np.ndarray, "special"], ...]
+    pieces: tuple[Int64[np.ndarray, "_"], ...]
+    piece_types: tuple[Int64[np.ndarray, "_"], ...]
     text_types: tuple[int, ...]
 
     @property

@@ -38,7 +38,7 @@ def merge_windows(batch: TokenBatch, values: npt.NDArray[Any]) -> list[npt.NDArr
     if len(values) != len(batch.ids):
         raise ValueError(f"{len(values)} values for a batch of {len(batch.ids)} tokens: give one per packed token")
     texts = len(batch.input_tokens)
-    first = np.searchsorted(batch.text_index, np.arange(texts + 1))
+    first = np.searchsorted(batch.text_index, np.arange(texts + 1)).tolist()
     return [values[_sources(batch, first[text], first[text + 1])] for text in range(texts)]
 
 
