@@ -137,6 +137,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert TensorFiles.open(tmp_path).read("weight").tolist() == [0, 0]
 
 
+def test_what_is_written_may_be_read_by_whom_any_new_file_may(tmp_path):
+    (tmp_path / "any").touch()
+    write_tensors(tmp_path, TENSORS)
+
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
 def test_what_is_written_says_that_it_comes_from_torch_as_transformers_asks(tmp_path):
     write_tensors(tmp_path, TENSORS)
 
