@@ -1,5 +1,6 @@
-"""Fixtures every test may use. Real models come from installed packages: their files are read, their code never runs."""
+"""Fixtures every test may use. Real models come from installed packages: their files are read, their code never run."""
 
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The tests' tensors are tiny: threads would only wait for one another, several times longer than the work takes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     config.addinivalue_line("filterwarnings", "error::vitrail.errors.VitrailWarning")
 
 
