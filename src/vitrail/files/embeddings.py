@@ -75,7 +75,9 @@ def read_json_lines(path: Path) -> Iterator[EmbeddingBatch]:
         lines = bounded_lines(stream, source=str(path))
         dimensions = 0
         while rows := [parse(line.text, path) for line in itertools.islice(lines, BATCH_ROWS)]:
-            found = [row.pop("embedding", None) for row in rows]
+            if "embedding" not in rows[0]:
+                raise FileFormatError(f"{path} has no field 'embedding'; it has: {', '.join(rows[0])}.")
+            found = [row.pop("embedding") for row in rows]
             dimensions = dimensions or next((len(vector) for vector in found if vector), 0)
             empty = [float("nan")] * (dimensions or 1)
             yield batch_of(rows, np.array([vector or empty for vector in found], np.float32))

@@ -1,0 +1,104 @@
+"""`vitrail search`: the rows of an embeddings file nearest to a query, by the model that made the file."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitrail.errors import JobError, ModelNotFound
+
+
+def search(
+    embeddings: Annotated[Path, typer.Argument(metavar="EMBEDDINGS", help="What `vitrail embed` wrote.")],
+    queries: Annotated[list[str], typer.Argument(metavar="QUERY", help="One or more texts to look for.")],
+    count: Annotated[int, typer.Option("-k", min=1, help="How many rows to show.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per hit instead of a table.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Where the model is now, if the file's name for it is stale.")
+    ] = None,
+) -> None:
+    """Find the texts nearest in meaning to each query. Exact; ties in order of the rows."""
+    from vitrail.files.embeddings import read_description
+    from vitrail.jobs.nearest import nearest
+
+    description = read_description(embeddings)
+    encoder = load_maker(description, model, embeddings)
+    vectors = encoder.embed_detailed(
+        queries,
+        prompt="query" if "query" in encoder.prompts else None,
+        normalize=description["normalized"],
+        dimensions=description["dimensions"],
+    ).vectors
+    found = nearest(
+        embeddings, vectors, count=count, cosine=not description["normalized"], column=description.get("column")
+    )
+    for query, hits in zip(queries, found.hits, strict=True):
+        if as_json:
+            for rank, hit in enumerate(hits, start=1):
+                print(json.dumps({"query": query, "rank": rank, **hit._asdict()}, ensure_ascii=False))
+        else:
+            print_table(query, hits)
+    skipped = f" (skipped without a vector: {found.skipped:,})" if found.skipped else ""
+    print(f"vitrail: searched {found.searched:,} rows{skipped}", file=sys.stderr)
+
+
+def load_maker(description: dict[str, Any], model: str | None, embeddings: Path) -> Any:
+    """The model that made the file. A name that merely stands in a file never causes network traffic."""
+    import vitrail
+
+    name = description["name"]
+    try:
+        encoder = vitrail.load(
+            model or name,
+            revision=None if model else description["revision"],
+            precision=description["precision"],
+            offline=model is None,
+        )
+    except ModelNotFound:
+        if model is not None:
+            raise
+        encoder = load_default(description)
+    if encoder.weights_sha256 != description["weights_sha256"]:
+        raise JobError(
+            f"{embeddings} was made by a model whose weights have the sha256 {description['weights_sha256']}; those of "
+            f"{model or name} have {encoder.weights_sha256}. Name that model (--model), or embed the texts again."
+        )
+    return encoder
+
+
+def load_default(description: dict[str, Any]) -> Any:
+    """The default model, if it made the file: an installed package carries it under no name of the hub."""
+    import vitrail
+
+    missing = ModelNotFound(
+        f"the model that made this file, {description['name']!r}, is not on this machine. "
+        "Fetch it (vitrail download NAME), or say where it is (--model)."
+    )
+    try:
+        encoder = vitrail.load(precision=description["precision"], offline=True)
+    except ModelNotFound:
+        raise missing from None
+    if encoder.weights_sha256 != description["weights_sha256"]:
+        raise missing
+    return encoder
+
+
+def print_table(query: str, hits: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(printable(query)), title_justify="left", box=None, expand=True, pad_edge=False)
+    for heading in ("rank", "score", "row"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+    for rank, hit in enumerate(hits, start=1):
+        table.add_row(str(rank), f"{hit.score:.4f}", str(hit.row), Text(printable(hit.text or "")))
+    Console(highlight=False).print(table)
+
+
+def printable(text: str) -> str:
+    """The start of a text in one line, without the control characters that could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:1000])
