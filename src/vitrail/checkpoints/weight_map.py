@@ -7,6 +7,7 @@ can be skipped unseen. Surgery (one published tensor that holds several of ours,
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,9 +23,9 @@ LEGACY_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
 @dataclass(frozen=True, kw_only=True)
 class WeightMap:
     """prefix: what stands before every name in checkpoints saved with a head ("bert."); may be absent in the file.
-    table: published module path -> ours; `{}` is the layer's number.
+    table: published module path -> ours; `{}` is the layer's number. What follows the path ("weight", "bias") is the
+        same on both sides; where it is not, an entry names one tensor in full on both sides ("in_proj_bias").
     stacked: published path -> our paths, in the order in which their rows are stacked in the one tensor.
-    tensors: whole published tensor names -> ours, where the last part of the name is not `weight` or `bias`.
     ignored: published names (without prefix) of buffers that hold nothing learned.
     heads: beginnings of published names that belong to heads, not to the encoder.
     """
@@ -40,15 +41,20 @@ class WeightMap:
 
         layer_numbers[i] is the number that layer i's parameters are published under (i, unless layers share them).
         """
-        path, _, ending = name.rpartition(".")
-        parts = path.split(".")
+        parts = name.split(".")
         numbered = parts[0] == "layers"
-        template = ".".join([parts[0], "{}", *parts[2:]]) if numbered else path
+        template = ".".join([parts[0], "{}", *parts[2:]]) if numbered else name
         number = layer_numbers[int(parts[1])] if numbered else 0
-        source, index = self._ours[template]
-        return Source(name=f"{source.format(number)}.{ending}", index=index, parts=len(self.stacked.get(source, ("",))))
+        path, _, ending = template.rpartition(".")
+        if template in self._ours:
+            source, index = self._ours[template]
+            published = source
+        else:
+            source, index = self._ours[path]
+            published = f"{source}.{ending}"
+        return Source(name=published.format(number), index=index, parts=len(self.stacked.get(source, ("",))))
 
-    @property
+    @cached_property
     def _ours(self) -> dict[str, tuple[str, int]]:
         """Our path -> (published path, which of its stacked parts)."""
         found = {ours: (theirs, 0) for theirs, ours in self.table.items()}
@@ -81,6 +87,19 @@ class LoadPlan:
 
     slices: Mapping[str, Slice]
     unused: tuple[str, ...]
+
+
+def best_fit(
+    weight_maps: Sequence[WeightMap], *, wanted: Iterable[str], found: Iterable[str], layer_numbers: Sequence[int]
+) -> WeightMap:
+    """Of the layouts a family is published in, the one that has most of the names in the file; the first of equals."""
+    ours, theirs = list(wanted), list(found)
+
+    def matches(weight_map: WeightMap) -> int:
+        names = {weight_map.published(name, layer_numbers).name for name in ours}
+        return len(names & _normal_names(theirs, weight_map.prefix).keys())
+
+    return max(weight_maps, key=matches)
 
 
 def plan_loading(

@@ -4,11 +4,39 @@ To add one, write its file and add its line to `FAMILIES`; CONTRIBUTING.md walks
 """
 
 from vitrail.errors import UnsupportedModel
-from vitrail.families import bert
+from vitrail.families import (
+    albert,
+    bert,
+    deberta_v2,
+    distilbert,
+    electra,
+    eurobert,
+    gte,
+    modernbert,
+    mpnet,
+    nomic_bert,
+    own,
+    roberta,
+)
 from vitrail.families.config import Config
-from vitrail.families.family import Family
+from vitrail.families.family import Family, config_of, spec_of
 
-FAMILIES: tuple[Family, ...] = (bert.FAMILY,)
+FAMILIES: tuple[Family, ...] = (
+    bert.FAMILY,
+    roberta.FAMILY,
+    roberta.XLM_ROBERTA,
+    roberta.CAMEMBERT,
+    distilbert.FAMILY,
+    electra.FAMILY,
+    albert.FAMILY,
+    mpnet.FAMILY,
+    deberta_v2.FAMILY,
+    modernbert.FAMILY,
+    nomic_bert.FAMILY,
+    gte.FAMILY,
+    eurobert.FAMILY,
+    own.FAMILY,  # the original encoder, and whatever else has no published format
+)
 
 BY_MODEL_TYPE = {model_type: family for family in FAMILIES for model_type in family.model_types}
 
@@ -24,4 +52,4 @@ def family_of(config: dict[str, object]) -> Family:
     return BY_MODEL_TYPE[model_type]
 
 
-__all__ = ["BY_MODEL_TYPE", "FAMILIES", "Config", "Family", "family_of"]
+__all__ = ["BY_MODEL_TYPE", "FAMILIES", "Config", "Family", "config_of", "family_of", "spec_of"]

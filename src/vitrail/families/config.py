@@ -43,6 +43,11 @@ class Config:
         value = self._values.get(name)
         return default if value is None else value
 
+    def nullable(self, name: str, default: Any) -> Any:
+        """An option where null is a value of its own ("no padding id"); `default` is for files that leave it out."""
+        self._read.add(name)
+        return self._values.get(name, default)
+
     def only(self, name: str, *allowed: Any) -> None:
         """Refuse the model unless the option is absent or one of `allowed`: vitrail does not compute the others."""
         self._read.add(name)
@@ -51,6 +56,20 @@ class Config:
                 f"config.json of this {self.model_type} model sets {name} to {self._values[name]!r}; "
                 f"vitrail supports {' or '.join(map(repr, allowed))}"
             )
+
+    def skip(self, *names: str) -> None:
+        """Options of the family's heads, training or speed, which the hidden states do not depend on."""
+        self._read.update(names)
+
+    def also_called(self, older: Mapping[str, str]) -> None:
+        """Names of today -> older names, for families published under both; where a file has both, today's holds."""
+        for today, old in older.items():
+            self._read.add(old)
+            if old in self._values:
+                self._values.setdefault(today, self._values[old])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

@@ -20,11 +20,15 @@ class LearnedPositions:
 
 @dataclass(frozen=True, kw_only=True)
 class RotaryPositions:
-    """Rotations of query and key. `bases` has one number per layer; `scaling` divides the columns."""
+    """Rotations of query and key. `bases` has one number per layer; `scaling` divides the columns.
+
+    `trained_length`: the longest text the checkpoint was trained for, where it says so; the rotations go on beyond it.
+    """
 
     bases: tuple[float, ...]
     rotary_dim: int
     scaling: float
+    trained_length: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

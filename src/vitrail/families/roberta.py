@@ -1,0 +1,42 @@
+"""RoBERTa ([Liu 2019]), and the families that differ from it in their training only: XLM-RoBERTa, CamemBERT.
+
+Beside BERT: positions count the ids that are not padding and begin after the padding id, so a text keeps its positions
+wherever its row is padded. The published checkpoints have one token type.
+
+[Liu 2019]: https://arxiv.org/abs/1907.11692
+"""
+
+from dataclasses import replace
+
+from vitrail.checkpoints.weight_map import WeightMap
+from vitrail.families.bert import BERT_BUFFERS, BERT_TABLE, bert_spec, encoder_only, write_bert
+from vitrail.families.config import Config
+from vitrail.families.family import Family
+from vitrail.models.positions import LearnedPositions
+from vitrail.models.spec import EncoderSpec
+
+
+def read_roberta(config: Config) -> EncoderSpec:
+    encoder_only(config)
+    positions = LearnedPositions(
+        max_positions=config["max_position_embeddings"], padding_id=int(config.get("pad_token_id", 1))
+    )
+    return bert_spec(config, positions=(positions,), default_padding_id=1)
+
+
+FAMILY = Family(
+    model_types=("roberta",),
+    architecture="RobertaModel",
+    read=read_roberta,
+    write=write_bert,
+    weights=(
+        WeightMap(
+            prefix="roberta.",
+            table=BERT_TABLE,
+            ignored=BERT_BUFFERS,
+            heads=("pooler.", "lm_head.", "classifier.", "qa_outputs."),
+        ),
+    ),
+)
+XLM_ROBERTA = replace(FAMILY, model_types=("xlm-roberta",), architecture="XLMRobertaModel")
+CAMEMBERT = replace(FAMILY, model_types=("camembert",), architecture="CamembertModel")
