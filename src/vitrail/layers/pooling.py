@@ -60,8 +60,8 @@ class PoolingSpec:
 class Pooling(nn.Module):
     """Pool, project, normalise.
 
-    A sequence without tokens (or whose tokens all belong to an excluded prompt) pools to zeros, and stays zero under
-    normalisation: finite, never NaN.
+    A sequence without tokens pools to zeros, and stays zero under normalisation: finite, never NaN. Where an excluded
+    prompt is all there is, `cls` and `lasttoken` take its first and last token, the other modes give zeros.
     """
 
     def __init__(self, spec: PoolingSpec):
@@ -85,7 +85,7 @@ class Pooling(nn.Module):
 
 
 def _kept(packing: Packing, skipped_tokens: int) -> Tensor:
-    """(tokens,) 1 where the token takes part."""
+    """(tokens,) True where the token takes part."""
     return packing.ordinals_in_sequence >= skipped_tokens
 
 
@@ -97,19 +97,20 @@ def _sum(values: Tensor, packing: Packing) -> Tensor:
 
 def _first(hidden: Tensor, packing: Packing, skipped_tokens: int) -> Tensor:
     """The first token that takes part; where the prompt is all there is, the first token."""
-    if packing.num_tokens == 0:
-        return hidden.new_zeros(packing.num_sequences, hidden.shape[-1])
-    lengths = packing.boundaries.diff()
-    offset = torch.where(lengths > skipped_tokens, skipped_tokens, 0)
-    index = (packing.boundaries[:-1] + offset).clamp(max=packing.num_tokens - 1)
-    return hidden[index] * (lengths > 0).unsqueeze(-1)
+    offset = torch.where(packing.boundaries.diff() > skipped_tokens, skipped_tokens, 0)
+    return _one_of_each(hidden, packing, packing.boundaries[:-1] + offset)
 
 
 def _last(hidden: Tensor, packing: Packing, skipped_tokens: int) -> Tensor:
+    return _one_of_each(hidden, packing, packing.boundaries[1:] - 1)
+
+
+def _one_of_each(hidden: Tensor, packing: Packing, index: Tensor) -> Tensor:
+    """(sequences, hidden) the token at each index; zeros for a sequence without tokens, whatever its neighbours are."""
     if packing.num_tokens == 0:
         return hidden.new_zeros(packing.num_sequences, hidden.shape[-1])
-    lengths = packing.boundaries.diff()
-    return hidden[(packing.boundaries[1:] - 1).clamp(min=0)] * (lengths > 0).unsqueeze(-1)
+    vectors = hidden[index.clamp(0, packing.num_tokens - 1)]
+    return vectors.masked_fill((packing.boundaries.diff() == 0).unsqueeze(-1), 0.0)
 
 
 def _mean(hidden: Tensor, packing: Packing, skipped_tokens: int) -> Tensor:
