@@ -66,10 +66,9 @@ def test_a_job_killed_after_its_output_took_its_place_is_finished_by_the_next_ru
     assert "FileExistsError" in run("fast", output, texts).stderr
 
 
-def test_a_full_disk_keeps_the_finished_parts_and_says_so(tmp_path, texts, whole):
+def test_a_full_disk_keeps_the_finished_parts_and_says_so(tmp_path):
     output = tmp_path / "out.npy"
     everything = tmp_path / "more.txt"
-    everything.write_text("a text\n" * 5 + texts.read_text())
     everything.write_text("".join(f"{n} {'x' * (n * 20)}\n" for n in range(ROWS)))  # parts grow until one does not fit
 
     full = run("small-disk", output, everything)

@@ -1,22 +1,20 @@
-"""Rows through an encoder, a part at a time; a row that cannot be encoded costs itself.
+"""Rows through an encoder, a part at a time.
 
 The rows of a part are encoded in one call. Which rows these are depends on the input alone, never on where a job was
-interrupted, so a part computed again has the same bytes. When a call fails its rows are halved until the ones at
-fault stand alone; they get the error, the others their vectors.
+interrupted, so a part computed again has the same bytes.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from vitrail.errors import InputError, TruncationWarning
+from vitrail.errors import TruncationWarning
 from vitrail.files.embedding_table import TokenVectors, embedding_table, token_table
 from vitrail.files.rows import Row
-
-Result = TypeVar("Result")
+from vitrail.jobs.halving import encode_rows
 
 PART_ROWS = 2048
 PART_BYTES = 2**20
@@ -165,44 +163,6 @@ def token_part(encoder: EncoderLike, rows: Sequence[Row], options: EmbedOptions,
         truncated=0,
         tokens=sum(len(result.ids) for result in results if result is not None),
     )
-
-
-def encode_rows(
-    rows: Sequence[Row], encode: Callable[[list[str]], list[Result]]
-) -> tuple[list[Result | None], list[str | None]]:
-    """(results, errors), both in the order of `rows`; exactly one of the two is None for each row."""
-    errors = [row.error for row in rows]
-    results: list[Result | None] = [None] * len(rows)
-    usable = [(index, row.text) for index, row in enumerate(rows) if row.text is not None]
-    outcomes = encode_or_halve([text for _, text in usable], encode)
-    for (index, _), outcome in zip(usable, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            errors[index] = describe(outcome)
-        else:
-            results[index] = outcome
-    return results, errors
-
-
-def encode_or_halve(texts: list[str], encode: Callable[[list[str]], list[Result]]) -> list[Result | BaseException]:
-    if not texts:
-        return []
-    try:
-        return [*encode(texts)]
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # a panic of the tokenizer's Rust code is no Exception
-        if len(texts) == 1:
-            return [error]
-    middle = len(texts) // 2
-    return [*encode_or_halve(texts[:middle], encode), *encode_or_halve(texts[middle:], encode)]
-
-
-def describe(error: BaseException) -> str:
-    """The error of one text. The row in its message would be that of the call, not of the input."""
-    message = str(error) or "no message"
-    if isinstance(error, InputError) and error.row is not None:
-        message = message.removeprefix(f"row {error.row}: ")
-    return f"{type(error).__name__}: {message}"
 
 
 def resolved_prompt(encoder: EncoderLike, prompt: str | None) -> str | None:
