@@ -11,7 +11,6 @@ from vitrail.jobs import encoding
 from vitrail.jobs.embed_job import embed_job
 from vitrail.jobs.encoding import EmbedOptions
 
-encoding.PART_ROWS = 10
 FakeEncoder = runpy.run_path(str(Path(__file__).with_name("fake_encoder.py")))["FakeEncoder"]
 
 
@@ -23,8 +22,11 @@ class SlowEncoder(FakeEncoder):
 
 if __name__ == "__main__":
     kind, output, *inputs = sys.argv[1:]
+    if kind != "memory":
+        encoding.PART_ROWS = 10
     if kind == "small-disk":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
     encoder = SlowEncoder() if kind == "slow" else FakeEncoder()
     print(embed_job(encoder, inputs, output, options=EmbedOptions()))
+    print("peak memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

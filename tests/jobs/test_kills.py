@@ -1,6 +1,7 @@
 """Case 47: a job that is killed, and the disk that is full. Real processes, real signals."""
 
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -98,3 +99,43 @@ def test_jobs_killed_at_seventeen_random_moments_lose_and_double_nothing(tmp_pat
             output.unlink()
     assert run("slow", output, texts).returncode == 0
     assert output.read_bytes() == expected
+
+
+def test_of_two_processes_on_one_output_one_is_refused_and_the_other_finishes(tmp_path, texts, whole):
+    output = tmp_path / "out.parquet"
+    command = [sys.executable, SCRIPT, "slow", output, texts]
+    jobs = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [job.communicate()[1] for job in jobs]
+
+    assert sorted(job.returncode for job in jobs) == [0, 1]
+    refusal = next(error for error, job in zip(errors, jobs, strict=True) if job.returncode)
+    assert "another process is writing" in refusal or "exists already" in refusal
+    assert output.read_bytes() == whole(".parquet")
+
+
+def test_a_person_at_a_terminal_sees_rows_and_tokens_per_second(tmp_path, texts):
+    controller, terminal = pty.openpty()
+    command = [sys.executable, SCRIPT, "slow", tmp_path / "out.parquet", texts]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env=environment) as job:
+        os.close(terminal)
+        shown = b""
+        try:
+            while chunk := os.read(controller, 4096):
+                shown += chunk
+        except OSError:  # how Linux says that the other end is closed
+            pass
+        os.close(controller)
+    assert job.returncode == 0
+    assert b"/95" in shown
+    assert b"tokens/s" in shown
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
+    def peak(rows):
+        path = tmp_path / f"{rows}.txt"
+        path.write_text("".join(f"text {n}\n" for n in range(rows)))
+        return int(run("memory", tmp_path / f"{rows}.npy", path).stdout.split()[-1])
+
+    assert peak(300_000) < 1.3 * peak(15_000)
