@@ -77,11 +77,18 @@ class Pooling(nn.Module):
         self, hidden: Float[Tensor, "tokens hidden"], packing: Packing, skipped_tokens: int = 0
     ) -> Float[Tensor, "sequences dimensions"]:
         """`skipped_tokens`: how many leading tokens of every sequence to leave out (an excluded prompt)."""
+        pooled = self.unnormalized(hidden, packing, skipped_tokens)
+        return nn.functional.normalize(pooled, dim=-1) if self.spec.normalize else pooled
+
+    def unnormalized(
+        self, hidden: Float[Tensor, "tokens hidden"], packing: Packing, skipped_tokens: int = 0
+    ) -> Float[Tensor, "sequences dimensions"]:
+        """As `forward`, without the normalisation at the end."""
         hidden = hidden.float() if hidden.dtype in (torch.float16, torch.bfloat16) else hidden
         pooled = torch.cat([POOLING_MODES[mode](hidden, packing, skipped_tokens) for mode in self.spec.modes], dim=-1)
         for projection, activation in zip(self.projections, self.activations, strict=True):
             pooled = activation(projection(pooled.to(next(projection.parameters()).dtype)))
-        return nn.functional.normalize(pooled, dim=-1) if self.spec.normalize else pooled
+        return pooled
 
 
 def _kept(packing: Packing, skipped_tokens: int) -> Tensor:

@@ -94,6 +94,12 @@ class EncoderModel(nn.Module):
             if isinstance(module, SelfAttention):
                 module.kernel = kernel
 
+    @property
+    def kernel_name(self) -> str:
+        """The kernels its layers compute attention with, as `KERNELS` names them."""
+        used = {module.kernel for module in self.modules() if isinstance(module, SelfAttention)}
+        return ", ".join(sorted(getattr(kernel, "__name__", "unnamed") for kernel in used)) or "none"
+
 
 def _added_positions(spec: EncoderSpec) -> sinusoidal.SinusoidalPositions | learned.LearnedPositions | None:
     match spec.added:

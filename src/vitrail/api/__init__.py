@@ -1,0 +1,7 @@
+"""What users hold: `load`, and the `Encoder` it returns."""
+
+from vitrail.api.embeddings import Embeddings, Tokens
+from vitrail.api.encoder import Encoder
+from vitrail.api.load import load
+
+__all__ = ["Embeddings", "Encoder", "Tokens", "load"]

@@ -1,0 +1,294 @@
+"""The Encoder people hold: tokenizer, model, pooling, and the fastest way to run them."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from vitrail.api.choices import checked_texts, chosen_batch_tokens, chosen_dimensions, chosen_prompt, role_prompt
+from vitrail.api.embedding import Options, Overlong, embed, embed_in_chunks
+from vitrail.api.embeddings import Embeddings, Tokens
+from vitrail.api.progress import Progress
+from vitrail.api.runtime import describe_runtime
+from vitrail.api.saving import save_encoder
+from vitrail.api.similarity import SIMILARITIES
+from vitrail.api.token_vectors import embed_tokens
+from vitrail.api.vector_cache import VectorCache
+from vitrail.backends.inference import Inference, weights_state
+from vitrail.families import BY_MODEL_TYPE, Family
+from vitrail.layers.pooling import Pooling, PoolingSpec
+from vitrail.loading import PLAIN_POOLING, Loaded, need_tokenizer
+from vitrail.models import EncoderModel, EncoderSpec
+from vitrail.models.padded import run_padded
+from vitrail.tokenization import Tokenizer
+
+
+class Encoder(nn.Module):
+    """An encoder as one object from training to serving. `vitrail.load` makes one from files, `from_spec` an untrained
+    one.
+
+    An `nn.Module`: its parameters are those of `model` (an `EncoderModel`) and of the pooling's projections. It may be
+    read from several threads at once; training it may not.
+
+    name, revision: what was loaded. max_length: tokens a text is cut to, None for any number. prompts: text by name.
+    unused_tensors: tensors of the file that belong to a head. ignored_options: options of its config.json that vitrail
+    knows nothing of.
+    """
+
+    def __init__(
+        self,
+        model: EncoderModel,
+        *,
+        pooling: Pooling | None = None,
+        tokenizer: Tokenizer | None = None,
+        name: str = "untrained",
+        revision: str | None = None,
+        family: Family | None = None,
+        max_length: int | None = None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt: str | None = None,
+        lowercase: bool = False,
+        similarity: str = "cosine",
+        unused_tensors: tuple[str, ...] = (),
+        ignored_options: tuple[str, ...] = (),
+    ):
+        super().__init__()
+        self.model = model
+        self.pooling = Pooling(PLAIN_POOLING) if pooling is None else pooling
+        self.tokenizer = tokenizer
+        self.name = name
+        self.revision = revision
+        self.family = BY_MODEL_TYPE["vitrail"] if family is None else family
+        limits = (model.spec.max_length, max_length)
+        self.max_length = min((limit for limit in limits if limit is not None), default=None)
+        self.prompts = dict(prompts or {})
+        self.default_prompt = default_prompt
+        self.lowercase = lowercase
+        self.similarity_name = similarity
+        self.unused_tensors = unused_tensors
+        self.ignored_options = ignored_options
+        self.inference = Inference(model)
+        self._loaded: Loaded | None = None
+        self._loaded_state: Any = None
+
+    @classmethod
+    def from_spec(cls, spec: EncoderSpec, tokenizer: Tokenizer | None = None, *, seed: int | None = None) -> "Encoder":
+        """An untrained encoder, its weights drawn as the spec says, in train mode. `seed` None: torch's generator."""
+        model = EncoderModel.without_storage(spec).to_empty(device="cpu")
+        model.initialize(seed)
+        if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
+            raise ValueError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens and the spec room for {spec.vocab_size}; "
+                f"set vocab_size={tokenizer.vocab_size}"
+            )
+        return cls(model, tokenizer=tokenizer, max_length=None if tokenizer is None else tokenizer.max_length)
+
+    @classmethod
+    def from_loaded(cls, loaded: Loaded, *, max_length: int | None = None) -> "Encoder":
+        """The Encoder of what `loading.load_model` found."""
+        if max_length is not None and max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}")
+        most = loaded.model.spec.max_length
+        if max_length is not None and most is not None and max_length > most:
+            raise ValueError(f"max_length {max_length}: the positions of this model end at {most}")
+        encoder = cls(
+            loaded.model,
+            pooling=loaded.pooling,
+            tokenizer=loaded.tokenizer,
+            name=loaded.snapshot.name,
+            revision=loaded.snapshot.revision,
+            family=loaded.family,
+            max_length=loaded.max_length if max_length is None else max_length,
+            prompts=loaded.prompts,
+            default_prompt=loaded.default_prompt,
+            lowercase=loaded.lowercase,
+            similarity=loaded.similarity,
+            unused_tensors=loaded.unused_tensors,
+            ignored_options=loaded.ignored_options,
+        )
+        encoder._loaded = loaded
+        encoder._loaded_state = weights_state(loaded.model)
+        return encoder.eval()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"],
+        attention_mask: Tensor | None = None,
+        token_type_ids: Int[Tensor, "batch length"] | None = None,
+    ) -> Float[Tensor, "batch length hidden"]:
+        """The last layer's hidden states at every kept position, zero elsewhere; differentiable.
+
+        attention_mask: (batch, length), bool, integer or float; not 0 means keep. Holes, padding on either side and
+        empty rows are fine.
+        """
+        return run_padded(self.model, input_ids, attention_mask, token_type_ids)
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        overlong: Overlong = "truncate",
+        batch_tokens: int | None = None,
+        show_progress: bool | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> Float32[np.ndarray, "*texts dimensions"]:
+        """Texts to vectors: one `str` gives (dimensions,), a sequence (texts, dimensions) in its order.
+
+        prompt: the name of one of the model's prompts, or the text to put before every text. None: the model's default.
+        normalize: vectors of length 1; None: as the model says.
+        dimensions: keep so many of the first ones.
+        overlong: what happens to a text of more than `max_length` tokens: "truncate" cuts it (and a TruncationWarning
+            counts), "error" raises TextTooLong, "window" reads it in pieces and takes the mean of their vectors.
+        batch_tokens: tokens in one pass through the model.
+        show_progress: a bar on stderr; None: for long work on a terminal.
+        cache: a file where vectors are kept; equal texts are then never computed twice.
+        """
+        one = isinstance(texts, str)
+        found = self._embed(
+            [texts] if isinstance(texts, str) else texts,
+            self._options(prompt, normalize, dimensions, overlong, batch_tokens),
+            show_progress,
+            cache,
+        )
+        return found.vectors[0] if one else found.vectors
+
+    def embed_detailed(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        overlong: Overlong = "truncate",
+        batch_tokens: int | None = None,
+        show_progress: bool | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> Embeddings:
+        """As `embed`, with the count of tokens of each text and whether it was cut."""
+        options = self._options(prompt, normalize, dimensions, overlong, batch_tokens)
+        return self._embed(texts, options, show_progress, cache)
+
+    def embed_stream(
+        self,
+        texts: Iterable[str],
+        *,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        overlong: Overlong = "truncate",
+        batch_tokens: int | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> Iterator[Embeddings]:
+        """Embed any number of texts in flat memory: yields chunks in the order of the stream."""
+        options = self._options(prompt, normalize, dimensions, overlong, batch_tokens)
+        return embed_in_chunks(texts, lambda chunk: self._embed(chunk, options, False, cache))
+
+    def embed_query(self, texts: str | Sequence[str], **options: Any) -> Float32[np.ndarray, "*texts dimensions"]:
+        """`embed` with the model's prompt for queries, if it has one."""
+        return self.embed(texts, prompt=role_prompt(self.prompts, "query"), **options)
+
+    def embed_document(self, texts: str | Sequence[str], **options: Any) -> Float32[np.ndarray, "*texts dimensions"]:
+        """`embed` with the model's prompt for documents, if it has one."""
+        return self.embed(texts, prompt=role_prompt(self.prompts, "document"), **options)
+
+    def tokens(self, texts: Sequence[str], *, overlong: Overlong = "truncate") -> list[Tokens]:
+        """Every token's vector, with the characters of the original text it comes from."""
+        return embed_tokens(self, texts, overlong=overlong)
+
+    def similarity(
+        self, a: Float32[np.ndarray, "*rows dimensions"], b: Float32[np.ndarray, "*columns dimensions"]
+    ) -> Float32[np.ndarray, "rows columns"]:
+        """How alike vectors are, each of `a` with each of `b`, by the model's own measure (`similarity_name`)."""
+        return SIMILARITIES[self.similarity_name](np.atleast_2d(a), np.atleast_2d(b))
+
+    def save(self, folder: str | os.PathLike[str], *, format: str = "auto") -> None:
+        """Write a folder that `vitrail.load` opens; see `saving.save_encoder`."""
+        save_encoder(self, Path(folder), format=format)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        self.inference.forget()
+        return super().train(mode)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self.model.spec
+
+    @property
+    def hidden_size(self) -> int:
+        return self.model.spec.hidden_size
+
+    @property
+    def pooling_spec(self) -> PoolingSpec:
+        return self.pooling.spec
+
+    @property
+    def dimensions(self) -> int:
+        """The length of an embedded text's vector."""
+        return self.pooling.spec.dimensions(self.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def precision(self) -> str:
+        """ "float32", "float16", …"""
+        return str(next(self.model.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the tensor files the encoder was loaded from; once its weights have changed, of the weights."""
+        if self._loaded is not None and weights_state(self.model) == self._loaded_state:
+            return self._loaded.weights_sha256
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def runtime(self) -> dict[str, str]:
+        """What really runs: device, precision, kernel, products, tokenizer, threads, versions."""
+        return describe_runtime(self)
+
+    def need_tokenizer(self) -> Tokenizer:
+        return need_tokenizer(self.tokenizer, self.name)
+
+    def _embed(
+        self,
+        texts: Sequence[str],
+        options: Options,
+        show_progress: bool | None,
+        cache: str | os.PathLike[str] | None,
+    ) -> Embeddings:
+        texts = checked_texts(texts)
+        store = None
+        if cache is not None:
+            depends = (self.weights_sha256, self.spec, self.pooling_spec, self.max_length, self.precision, options)
+            store = VectorCache(Path(cache), repr(depends))
+        return embed(self, texts, options, cache=store, progress=Progress(show_progress))
+
+    def _options(
+        self,
+        prompt: str | None,
+        normalize: bool | None,
+        dimensions: int | None,
+        overlong: Overlong,
+        batch_tokens: int | None,
+    ) -> Options:
+        return Options(
+            prompt=chosen_prompt(prompt, self.prompts, self.default_prompt),
+            normalize=self.pooling_spec.normalize if normalize is None else normalize,
+            dimensions=chosen_dimensions(dimensions, self.dimensions),
+            overlong=overlong,
+            batch_tokens=chosen_batch_tokens(batch_tokens, self.device.type),
+        )

@@ -1,0 +1,48 @@
+"""Every token's vector, beside the characters it comes from."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vitrail.api.batches import gather, token_batches
+from vitrail.api.choices import BATCH_TOKENS, checked_texts
+from vitrail.api.embeddings import Tokens
+from vitrail.backends.inference import evaluating
+from vitrail.errors import NonFiniteOutput
+from vitrail.layers.packing import Packing
+from vitrail.tokenization import merge_windows
+
+if TYPE_CHECKING:
+    from vitrail.api.embedding import Overlong
+    from vitrail.api.encoder import Encoder
+
+# Tokens shared by neighbouring windows of a long text: each token is read in the window that shows most of its context.
+_STRIDE_SHARE = 4
+
+
+def embed_tokens(encoder: "Encoder", texts: Sequence[str], *, overlong: "Overlong") -> list[Tokens]:
+    texts = checked_texts(texts)
+    tokenizer = encoder.need_tokenizer()
+    room = None if encoder.max_length is None else encoder.max_length - tokenizer.num_special()
+    stride = room // _STRIDE_SHARE if overlong == "window" and room is not None else 0
+    placed = tokenizer.tokens(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
+    batch = tokenizer.encode(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
+    lengths = np.diff(batch.boundaries)
+    vectors = np.zeros((len(batch.ids), encoder.hidden_size), dtype=np.float32)
+    budget = BATCH_TOKENS.get(encoder.device.type, BATCH_TOKENS["cpu"])
+    with evaluating(encoder):
+        for chosen in token_batches(lengths, budget):
+            packing = Packing.of(lengths[chosen].tolist(), device=encoder.device)
+            ids = torch.from_numpy(gather(batch.ids, batch.boundaries, chosen)).to(encoder.device)
+            rows = gather(np.arange(len(batch.ids)), batch.boundaries, chosen)
+            vectors[rows] = encoder.inference.run(ids, packing).float().cpu().numpy()
+    merged = merge_windows(batch, vectors)
+    broken = [row for row, text in enumerate(merged) if not np.isfinite(text).all()]
+    if broken:
+        raise NonFiniteOutput(broken)
+    return [
+        Tokens(ids=text.ids, vectors=values, offsets=text.offsets, special=text.special, truncated=text.truncated)
+        for text, values in zip(placed, merged, strict=True)
+    ]
