@@ -1,9 +1,11 @@
 """Fixtures every test may use. Real models come from installed packages: their files are read, their code never run."""
 
 import os
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 
@@ -11,6 +13,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # The tests' tensors are tiny: threads would only wait for one another, several times longer than the work takes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     config.addinivalue_line("filterwarnings", "error::vitrail.errors.VitrailWarning")
+
+
+@pytest.fixture
+def without_shape_checks() -> Iterator[None]:
+    """What a user sees: in the tests a wrong shape or type is caught by jaxtyping before our own refusal can be."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def package_folder(package: str, marker: str) -> Path:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vitrail.layers.packing import Packing
 from vitrail.models.encoder import EncoderModel
+from vitrail.models.positions import LearnedPositions
 
 
 def run_padded(
@@ -18,6 +19,8 @@ def run_padded(
 
     attention_mask: (batch, length), bool, integer or float; what is not 0 is kept, holes and empty rows included.
     """
+    if input_ids.ndim != 2:
+        raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}; give one of (batch, length)")
     check_ids(input_ids, model.spec.vocab_size, name="input_ids")
     if token_type_ids is not None:
         _check_shape(token_type_ids, input_ids, "token_type_ids")
@@ -32,7 +35,8 @@ def run_padded(
             )
         _check_shape(attention_mask, input_ids, "attention_mask")
         mask = attention_mask.to(input_ids.device) != 0
-    padding_id = model.spec.padding_id
+    added = model.spec.added
+    padding_id = added.padding_id if isinstance(added, LearnedPositions) else None
     packing, kept = Packing.of_mask(mask, None if padding_id is None else input_ids == padding_id)
     types = None if token_type_ids is None else token_type_ids.flatten()[kept]
     hidden = model(input_ids.flatten()[kept], packing, types)

@@ -43,6 +43,13 @@ class RelativeBiasPositions:
     num_buckets: int
     max_distance: int
 
+    def __post_init__(self) -> None:
+        if self.num_buckets < 4 or self.max_distance <= self.num_buckets // 4:
+            raise ValueError(
+                f"relative bias with num_buckets {self.num_buckets} and max_distance {self.max_distance}: it needs 4 "
+                "buckets at least, and a distance past the quarter of them that hold one distance each"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class DisentangledPositions:
@@ -58,6 +65,15 @@ class DisentangledPositions:
     position_to_content: bool
     shared_projections: bool
     normalized: bool
+
+    def __post_init__(self) -> None:
+        if not (self.content_to_position or self.position_to_content):
+            raise ValueError("disentangled positions need content_to_position, position_to_content, or both")
+        if self.num_buckets is not None and not 2 <= self.num_buckets < 2 * (self.max_distance - 1):
+            raise ValueError(
+                f"disentangled positions with num_buckets {self.num_buckets} and max_distance {self.max_distance}: "
+                "half of the buckets hold one distance each, and the others must reach farther"
+            )
 
 
 PositionScheme = (

@@ -97,6 +97,12 @@ class EncoderSpec:
         )
         sets = sorted(set(self.shared_layers))
         _require(sets == list(range(len(sets))), f"shared_layers must number its sets 0, 1, …, got {sets}")
+        _require(
+            self.padding_id is None or 0 <= self.padding_id < self.vocab_size,
+            f"padding_id {self.padding_id} is outside the vocabulary of {self.vocab_size}",
+        )
+        narrowest = min((window for window in self.windows if window is not None), default=0)
+        _require(narrowest >= 0, f"a window must not be negative, got {narrowest}; 0 lets a token see itself alone")
         _require(self.activation in ACTIVATIONS, f"activation {self.activation!r}: one of {', '.join(ACTIVATIONS)}")
         _require(
             self.normalization in NORMALIZATIONS,
@@ -115,10 +121,22 @@ class EncoderSpec:
                 self.rotary.rotary_dim % 2 == 0 and self.rotary.rotary_dim <= self.head_dim,
                 f"rotary_dim {self.rotary.rotary_dim} must be even and at most head_dim {self.head_dim}",
             )
+        self._check_shared_layers()
         if isinstance(self.relation, DisentangledPositions):
             _require(self.num_kv_heads == self.num_heads, "disentangled positions need num_kv_heads == num_heads")
         for name, probability in vars(self.dropout).items():
             _require(0 <= probability < 1, f"dropout.{name} must be in [0, 1), got {probability}")
+
+    def _check_shared_layers(self) -> None:
+        """Layers that share parameters are one module, so nothing else may tell them apart."""
+        bases = self.rotary.bases if self.rotary is not None else (None,) * self.num_layers
+        first_norms = (index > 0 or self.first_attention_norm for index in range(self.num_layers))
+        differing = zip(self.shared_layers, self.windows, bases, first_norms, strict=True)
+        _require(
+            len(set(differing)) == len(set(self.shared_layers)),
+            "layers that share parameters must have the same window, rotary base and normalisations; "
+            f"shared_layers is {self.shared_layers}",
+        )
 
     @property
     def num_layers(self) -> int:
