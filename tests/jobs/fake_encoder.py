@@ -23,12 +23,22 @@ class FakeEncoder:
     def __init__(self, *, weights="a" * 64, prompts=None):
         self.weights_sha256 = weights
         self.prompts = prompts or {}
+        self.default_prompt = None
+        self.similarity_name = "cosine"
         self.pooling_spec = SimpleNamespace(modes=("mean",), normalize=False)
         self.runtime = {"device": "cpu"}
         self.calls = []
 
     def embed_detailed(
-        self, texts, *, prompt=None, normalize=None, dimensions=None, overlong="truncate", batch_tokens=None
+        self,
+        texts,
+        *,
+        prompt=None,
+        normalize=None,
+        dimensions=None,
+        overlong="truncate",
+        batch_tokens=None,
+        show_progress=None,
     ):
         if dimensions is not None and not 0 < dimensions <= SIZE:
             raise ValueError(f"dimensions must be 1 to {SIZE}, not {dimensions}")
@@ -47,7 +57,7 @@ class FakeEncoder:
             truncated=lengths > WINDOW,
         )
 
-    def tokens(self, texts):
+    def tokens(self, texts, *, overlong="truncate"):
         found = []
         for text in texts:
             if POISON in text:
@@ -61,6 +71,7 @@ class FakeEncoder:
                         -1, 2
                     ),
                     special=np.zeros(len(words), bool),
+                    truncated=len(text.split()) > WINDOW,
                 )
             )
         return found

@@ -134,7 +134,8 @@ def test_one_vector_per_token_is_written_as_lists(tmp_path, run):
     assert rows[2]["token_embeddings"] is None
     assert "poison" in rows[2]["error"]
 
-    run(["ab cd"], "out.jsonl", tokens=True)
+    assert run(["word " * 9], "out.jsonl", tokens=True, overwrite=True).truncated == 1
+    run(["ab cd"], "out.jsonl", tokens=True, overwrite=True)
     assert len(json.loads((tmp_path / "out.jsonl").read_text())["token_embeddings"]) == 2
 
 

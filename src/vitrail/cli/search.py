@@ -20,6 +20,7 @@ def search(
     ] = None,
 ) -> None:
     """Find the texts nearest in meaning to each query. Exact; ties in order of the rows."""
+    from vitrail.api.choices import role_prompt
     from vitrail.files.embeddings import read_description
     from vitrail.jobs.nearest import nearest
 
@@ -27,13 +28,12 @@ def search(
     encoder = load_maker(description, model, embeddings)
     vectors = encoder.embed_detailed(
         queries,
-        prompt="query" if "query" in encoder.prompts else None,
+        prompt=role_prompt(encoder.prompts, "query"),
         normalize=description["normalized"],
         dimensions=description["dimensions"],
     ).vectors
-    found = nearest(
-        embeddings, vectors, count=count, cosine=not description["normalized"], column=description.get("column")
-    )
+    cosine = not description["normalized"] and encoder.similarity_name != "dot"
+    found = nearest(embeddings, vectors, count=count, cosine=cosine, column=description.get("column"))
     for query, hits in zip(queries, found.hits, strict=True):
         if as_json:
             for rank, hit in enumerate(hits, start=1):
@@ -41,47 +41,29 @@ def search(
         else:
             print_table(query, hits)
     skipped = f" (skipped without a vector: {found.skipped:,})" if found.skipped else ""
-    print(f"vitrail: searched {found.searched:,} rows{skipped}", file=sys.stderr)
+    measure = "cosine" if cosine else "dot product"
+    print(f"vitrail: searched {found.searched:,} rows by {measure}{skipped}", file=sys.stderr)
 
 
 def load_maker(description: dict[str, Any], model: str | None, embeddings: Path) -> Any:
     """The model that made the file. A name that merely stands in a file never causes network traffic."""
     import vitrail
 
-    name = description["name"]
-    try:
-        encoder = vitrail.load(
-            model or name,
-            revision=None if model else description["revision"],
-            precision=description["precision"],
-            offline=model is None,
-        )
-    except ModelNotFound:
-        if model is not None:
-            raise
-        encoder = load_default(description)
+    precision = description["precision"]
+    if model is not None:
+        encoder = vitrail.load(model, precision=precision)
+    else:
+        try:
+            encoder = vitrail.load(
+                description["name"], revision=description["revision"], precision=precision, offline=True
+            )
+        except ModelNotFound:  # the same weights may be here as another revision; compared below
+            encoder = vitrail.load(description["name"], precision=precision, offline=True)
     if encoder.weights_sha256 != description["weights_sha256"]:
         raise JobError(
             f"{embeddings} was made by a model whose weights have the sha256 {description['weights_sha256']}; those of "
-            f"{model or name} have {encoder.weights_sha256}. Name that model (--model), or embed the texts again."
+            f"{model or description['name']} have {encoder.weights_sha256}. Name that model (--model), or embed again."
         )
-    return encoder
-
-
-def load_default(description: dict[str, Any]) -> Any:
-    """The default model, if it made the file: an installed package carries it under no name of the hub."""
-    import vitrail
-
-    missing = ModelNotFound(
-        f"the model that made this file, {description['name']!r}, is not on this machine. "
-        "Fetch it (vitrail download NAME), or say where it is (--model)."
-    )
-    try:
-        encoder = vitrail.load(precision=description["precision"], offline=True)
-    except ModelNotFound:
-        raise missing from None
-    if encoder.weights_sha256 != description["weights_sha256"]:
-        raise missing
     return encoder
 
 

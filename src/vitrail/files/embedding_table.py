@@ -5,22 +5,27 @@ there are lists instead: `token_ids`, `offsets` (code points of the text), `spec
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 from vitrail.files.columns import input_table
 from vitrail.files.rows import Row
 
 
-class TokenVectors(NamedTuple):
+@runtime_checkable
+class TokenVectors(Protocol):
     """One text, token by token."""
 
-    ids: Integer[np.ndarray, " tokens"]
-    vectors: Float[np.ndarray, "tokens hidden"]
-    offsets: Integer[np.ndarray, "tokens 2"]
-    special: np.ndarray
+    @property
+    def ids(self) -> Integer[np.ndarray, " tokens"]: ...
+    @property
+    def vectors(self) -> Float[np.ndarray, "tokens hidden"]: ...
+    @property
+    def offsets(self) -> Integer[np.ndarray, "tokens 2"]: ...
+    @property
+    def special(self) -> Bool[np.ndarray, " tokens"]: ...
 
 
 def embedding_table(

@@ -19,7 +19,7 @@ from vitrail.files.embedding_table import embedding_schema
 from vitrail.files.embeddings import sidecar_of
 from vitrail.files.output import output_format, write_json_lines, write_npy, write_parquet, write_sidecar
 from vitrail.files.reading import count_rows, format_of, read_rows
-from vitrail.jobs.encoding import EmbedOptions, EncoderLike, encode_part, parts_of, resolved_prompt, vector_size
+from vitrail.jobs.encoding import EmbedOptions, EncoderLike, encode_part, parts_of, prompt_text, vector_size
 from vitrail.jobs.fingerprint import describe_pooling, file_state, fingerprint, is_stream
 from vitrail.jobs.partial_folder import PartialFolder, read_counts
 from vitrail.jobs.progress import EmbedReport, progress
@@ -161,7 +161,7 @@ def describe(encoder: EncoderLike, options: EmbedOptions, *, size: int, column: 
         "weights_sha256": encoder.weights_sha256,
         "name": str(Path(name).absolute()) if Path(name).is_dir() else name,
         "revision": encoder.revision,
-        "prompt": resolved_prompt(encoder, options.prompt),
+        "prompt": prompt_text(encoder, options),
         "pooling": pooling and pooling["modes"],
         "normalized": bool(pooling and pooling["normalize"]) if options.normalize is None else options.normalize,
         "dimensions": size,

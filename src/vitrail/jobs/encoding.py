@@ -5,14 +5,14 @@ interrupted, so a part computed again has the same bytes.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from vitrail.errors import TruncationWarning
-from vitrail.files.embedding_table import TokenVectors, embedding_table, token_table
+from vitrail.files.embedding_table import embedding_table, token_table
 from vitrail.files.rows import Row
 from vitrail.jobs.halving import encode_rows
 
@@ -39,6 +39,8 @@ class EncoderLike(Protocol):
     @property
     def prompts(self) -> Any: ...
     @property
+    def default_prompt(self) -> Any: ...
+    @property
     def pooling_spec(self) -> Any: ...
     @property
     def runtime(self) -> Any: ...
@@ -54,9 +56,10 @@ class EncoderLike(Protocol):
         dimensions: int | None = None,
         overlong: Any = "truncate",
         batch_tokens: int | None = None,
+        show_progress: bool | None = None,
     ) -> Any: ...
 
-    def tokens(self, texts: Sequence[str]) -> Any: ...
+    def tokens(self, texts: Sequence[str], *, overlong: Any = "truncate") -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +75,12 @@ class EmbedOptions:
 
     def __post_init__(self) -> None:
         pooled = (self.prompt, self.normalize, self.dimensions, self.batch_tokens)
-        if self.tokens and (any(option is not None for option in pooled) or self.overlong != "truncate"):
-            raise ValueError("a vector per token takes no prompt, normalize, dimensions, overlong or batch_tokens")
+        if self.tokens and any(option is not None for option in pooled):
+            raise ValueError("a vector per token takes no prompt, normalize, dimensions or batch_tokens")
 
     def for_encoder(self) -> dict[str, Any]:
         """The arguments of `Encoder.embed_detailed`."""
-        return {name: value for name, value in vars(self).items() if name != "tokens"}
+        return {name: value for name, value in vars(self).items() if name != "tokens"} | {"show_progress": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,22 +153,16 @@ def vector_part(encoder: EncoderLike, rows: Sequence[Row], options: EmbedOptions
 
 
 def token_part(encoder: EncoderLike, rows: Sequence[Row], options: EmbedOptions, size: int) -> Part:
-    def embed(texts: list[str]) -> list[TokenVectors]:
-        return [
-            TokenVectors(*(np.asarray(field) for field in (text.ids, text.vectors, text.offsets, text.special)))
-            for text in encoder.tokens(texts)
-        ]
-
-    results, errors = encode_rows(rows, embed)
+    results, errors = encode_rows(rows, lambda texts: list(encoder.tokens(texts, overlong=options.overlong)))
     return Part(
         table=token_table(rows, errors, texts=results, hidden=size),
         errors=sum(error is not None for error in errors),
-        truncated=0,
+        truncated=sum(bool(result.truncated) for result in results if result is not None),
         tokens=sum(len(result.ids) for result in results if result is not None),
     )
 
 
-def resolved_prompt(encoder: EncoderLike, prompt: str | None) -> str | None:
-    """The text of a prompt of the model, whose name may stay when its text changes."""
-    prompts: Mapping[str, str] = encoder.prompts or {}
-    return prompt if prompt is None else prompts.get(prompt, prompt)
+def prompt_text(encoder: EncoderLike, options: EmbedOptions) -> str | None:
+    """What stands before every text: the model may keep the name of a prompt and change its text."""
+    name = encoder.default_prompt if options.prompt is None else options.prompt
+    return None if options.tokens or name is None else encoder.prompts.get(name, name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from vitrail.files.reading import format_of
 from vitrail.jobs import encoding
-from vitrail.jobs.encoding import EmbedOptions, EncoderLike, resolved_prompt
+from vitrail.jobs.encoding import EmbedOptions, EncoderLike, prompt_text
 
 STREAM = "a stream, which cannot be read twice"
 
@@ -43,7 +43,7 @@ def fingerprint(
         "precision": str(encoder.precision),
         "device": str(encoder.runtime.get("device")),
         "pooling": describe_pooling(encoder),
-        "prompt text": resolved_prompt(encoder, options.prompt),
+        "prompt text": prompt_text(encoder, options),
         **vars(options),
         "column": column,
         "part limits": list(limits),

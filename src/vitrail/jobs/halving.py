@@ -7,7 +7,7 @@ A batch too large for the memory gets through by the same way.
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from vitrail.errors import InputError
+from vitrail.errors import InputError, NonFiniteOutput
 from vitrail.files.rows import Row
 
 Result = TypeVar("Result")
@@ -45,6 +45,8 @@ def encode_or_halve(texts: list[str], encode: Callable[[list[str]], list[Result]
 
 def describe(error: BaseException) -> str:
     """The error of one text. The row in its message would be that of the call, not of the input."""
+    if isinstance(error, NonFiniteOutput):
+        return "NonFiniteOutput: the model gave NaN or infinity for this text"
     message = str(error) or "no message"
     if isinstance(error, InputError) and error.row is not None:
         message = message.removeprefix(f"row {error.row}: ")
