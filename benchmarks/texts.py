@@ -1,0 +1,84 @@
+"""The texts every benchmark embeds: real, all distinct, of lengths skewed as in life.
+
+The docstrings of Python's standard library (whole, and each paragraph) and, when the data folder holds it, the abstracts of
+Cranfield. A docstring is anything from three words to several pages, so is this set.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import random
+import re
+import sys
+import warnings
+from pathlib import Path
+
+# Modules whose import does something to the process or opens a window.
+_LEFT_OUT = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "lib2to3", "test"}
+
+
+def docstrings() -> list[str]:
+    """Distinct docstrings and their paragraphs, in an order that depends on the Python version alone."""
+    found: dict[str, None] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in sorted(sys.stdlib_module_names):
+            if name.startswith("_") or name in _LEFT_OUT:
+                continue
+            for module in _modules(name):
+                for text in _docs_of(module):
+                    found[text] = None
+                    for paragraph in text.split("\n\n"):
+                        if len(paragraph.strip()) > 10:
+                            found[paragraph.strip()] = None
+    return list(found)
+
+
+def cranfield(data: Path) -> list[str]:
+    """The abstracts of the Cranfield collection, without the two empty ones."""
+    raw = (data / "cranfield" / "cran.all.1400").read_text()
+    abstracts = [re.split(r"^\.W\n", document, maxsplit=1, flags=re.M)[-1] for document in raw.split("\n.I ")]
+    return [text for text in (" ".join(abstract.split()) for abstract in abstracts) if text]
+
+
+def skewed_texts(count: int, *, data: Path | None = None, seed: int = 0) -> list[str]:
+    """`count` distinct texts, drawn without replacement."""
+    pool = docstrings() + (cranfield(data) if data is not None else [])
+    pool = list(dict.fromkeys(pool))
+    if count > len(pool):
+        raise ValueError(f"only {len(pool)} distinct texts are at hand, {count} were asked for")
+    return random.Random(seed).sample(pool, count)
+
+
+def _modules(name: str):
+    try:
+        module = importlib.import_module(name)
+    except Exception:  # a module of another platform
+        return
+    yield module
+    for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        if info.name.startswith(("_", "test")) or info.name in ("tests", "idle_test"):
+            continue
+        try:
+            yield importlib.import_module(f"{name}.{info.name}")
+        except (Exception, SystemExit):
+            continue
+
+
+def _docs_of(module):
+    for value in [module, *vars(module).values()]:
+        if callable(value) or inspect.ismodule(value):
+            yield from _doc(value)
+        if inspect.isclass(value):
+            for member in vars(value).values():
+                if callable(member):
+                    yield from _doc(member)
+
+
+def _doc(value):
+    try:
+        text = inspect.getdoc(value)
+    except Exception:  # a descriptor that computes its documentation and fails
+        return
+    if isinstance(text, str) and len(text.strip()) > 10:
+        yield text.strip()
