@@ -103,15 +103,17 @@ _PATHS = (
     "final_norm",
 )
 OWN_NAMES = WeightMap(prefix="", table={path: path for path in _PATHS})
-_OUTSIDE_LAYERS = {path: path for path in _PATHS if not path.startswith("layers.") and path != "final_norm"}
+# Torch's encoder has no embeddings, and none of the parts it does not know: those keep our names.
+_TORCH_NAMES = WeightMap(
+    prefix="",
+    table={path: path for path in _PATHS if path not in TORCH_LAYERS.table.values()} | dict(TORCH_LAYERS.table),
+    stacked=TORCH_LAYERS.stacked,
+)
 
 FAMILY = Family(
     model_types=("vitrail",),
     architecture=None,
     read=read_own,
     write=write_own,
-    weights=(
-        OWN_NAMES,
-        WeightMap(prefix="", table={**_OUTSIDE_LAYERS, **TORCH_LAYERS.table}, stacked=TORCH_LAYERS.stacked),
-    ),
+    weights=(OWN_NAMES, _TORCH_NAMES),
 )
