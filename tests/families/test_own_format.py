@@ -23,13 +23,13 @@ def through_json(spec: EncoderSpec) -> dict[str, Any]:
     return json.loads(json.dumps(config_of(own.FAMILY, spec)))
 
 
-@some(60)
+@some(50)
 @given(spec=encoder_specs())
 def test_any_spec_comes_back_from_its_file(spec: EncoderSpec):
     assert spec_of(own.FAMILY, Config(through_json(spec))) == spec
 
 
-@some(30)
+@some(15)
 @given(spec=encoder_specs())
 def test_any_encoder_comes_back_from_its_tensors(spec: EncoderSpec):
     model = EncoderModel(spec)

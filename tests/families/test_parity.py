@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from oracles.carrying import Pair, filled, layout_of, read_folder
 from oracles.tiny import ORACLES, Batch, batches, reference_hidden
 from vitrail.checkpoints.weight_map import publish
 from vitrail.layers.kernels import KERNELS
+from vitrail.layers.positions.disentangled import logarithmic_buckets
+from vitrail.layers.positions.relative_bias import distance_buckets
 from vitrail.models import EncoderModel
 from vitrail.models.padded import run_padded
 
@@ -101,3 +105,13 @@ def test_dropout_falls_in_the_places_where_the_reference_has_it(
 
     assert (found - plain).abs().max() > 0.01
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+def test_every_distance_falls_in_the_bucket_where_the_reference_puts_it():
+    distance = torch.arange(-2000, 2001)
+
+    mpnet = distance_buckets(distance, num_buckets=32, max_distance=128)
+    assert torch.equal(mpnet, MPNetEncoder.relative_position_bucket(distance))
+    for num_buckets, max_distance in ((256, 512), (64, 512), (8, 23)):
+        deberta = logarithmic_buckets(distance, num_buckets=num_buckets, max_distance=max_distance)
+        assert torch.equal(deberta, make_log_bucket_position(distance, num_buckets, max_distance).long())

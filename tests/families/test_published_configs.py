@@ -7,8 +7,9 @@ import pytest
 import torch
 import transformers
 
+from oracles.tiny import ORACLES
 from vitrail.errors import CheckpointError, UnsupportedModel
-from vitrail.families import Config, family_of, spec_of
+from vitrail.families import FAMILIES, Config, family_of, spec_of
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.rotary import Rotary
 from vitrail.models import DisentangledPositions, EncoderSpec, LearnedPositions, RotaryPositions
@@ -292,6 +293,7 @@ REFUSED = [
     (BERT, {"add_cross_attention": True}),
     (BERT, {"hidden_act": "gelu_10"}),
     (BERT, {"num_attention_heads": 5}),
+    (BERT | {"model_type": "roberta"}, {"pad_token_id": None}),
     (BERT | {"model_type": "roberta"}, {"position_embedding_type": "relative_key_query"}),
     (BERT | {"model_type": "albert", "embedding_size": 14}, {"inner_group_num": 2}),
     (BERT | {"model_type": "albert"}, {"embedding_size": 24}),
@@ -302,6 +304,7 @@ REFUSED = [
     (OLD_DEBERTA_V3, {"pos_att_type": "p2p"}),
     (OLD_MODERNBERT, {"rope_scaling": {"type": "linear", "factor": 2.0}}),
     (OLD_MODERNBERT, {"layer_types": ["full_attention", "chunked_attention"] * 2}),
+    (OLD_MODERNBERT, {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}),
     (OLD_EUROBERT, {"rope_scaling": {"type": "yarn", "factor": 2.0}}),
     (OLD_EUROBERT, {"rope_scaling": {"type": "linear", "factor": 2.0, "attention_factor": 0.5}}),
     (OLD_NOMIC, {"activation_function": "gelu"}),
@@ -335,8 +338,17 @@ def test_a_file_that_lacks_an_option_or_has_nonsense_in_it_is_a_checkpoint_error
         read(BERT | {"hidden_size": "24"})
     with pytest.raises(CheckpointError, match="vocab_size must be at least 1, got 0"):
         read(BERT | {"vocab_size": 0})
+    with pytest.raises(CheckpointError, match="padding_id 99"):
+        read(BERT | {"pad_token_id": 99})
 
 
 def test_an_unknown_model_type_is_refused_with_the_known_ones_listed():
     with pytest.raises(UnsupportedModel, match=r"'gpt2' .* it builds albert, bert, .* vitrail, xlm-roberta"):
         family_of({"model_type": "gpt2"})
+
+
+def test_every_family_has_an_oracle_and_a_model_type_of_its_own():
+    types = [model_type for family in FAMILIES for model_type in family.model_types]
+
+    assert len(types) == len(set(types))
+    assert {oracle.model_type for oracle in ORACLES.values()} == set(types) - {"new", "vitrail"}

@@ -26,7 +26,9 @@ def read_gte(config: Config) -> EncoderSpec:
     config.only("logn_attention_scale", False)
     config.only("layer_norm_type", "layer_norm", "rms_norm")
     # the second matters only where the first is on; the rest choose among equal ways to compute
-    config.skip("logn_attention_clip1", "pack_qkv", "unpad_inputs", "use_memory_efficient_attention")
+    config.skip(
+        "logn_attention_clip1", "matryoshka_dimensions", "pack_qkv", "unpad_inputs", "use_memory_efficient_attention"
+    )
     normalization = config.get("layer_norm_type", "layer_norm")
     spec = bert_spec(
         config,

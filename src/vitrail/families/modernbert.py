@@ -85,6 +85,11 @@ def _layer_types(config: Config) -> tuple[str, ...]:
 def _rotary(config: Config, layer_types: tuple[str, ...], head_dim: int) -> RotaryPositions:
     config.only("rope_scaling", None)
     nested = config.get("rope_parameters", {})
+    if set(nested) - {FULL, SLIDING}:
+        raise UnsupportedModel(
+            f"rope_parameters of this modernbert model are {nested!r}; vitrail needs them by type of layer, {FULL} and "
+            f"{SLIDING}"
+        )
     full = config.get("global_rope_theta", DEFAULT_BASES[FULL])
     older = {FULL: full, SLIDING: config.nullable("local_rope_theta", DEFAULT_BASES[SLIDING]) or full}
     found = {

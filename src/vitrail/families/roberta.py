@@ -9,6 +9,7 @@ wherever its row is padded. The published checkpoints have one token type.
 from dataclasses import replace
 
 from vitrail.checkpoints.weight_map import WeightMap
+from vitrail.errors import UnsupportedModel
 from vitrail.families.bert import BERT_BUFFERS, BERT_TABLE, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
@@ -18,9 +19,13 @@ from vitrail.models.spec import EncoderSpec
 
 def read_roberta(config: Config) -> EncoderSpec:
     encoder_only(config)
-    positions = LearnedPositions(
-        max_positions=config["max_position_embeddings"], padding_id=int(config.get("pad_token_id", 1))
-    )
+    padding_id = config.nullable("pad_token_id", 1)
+    if padding_id is None:
+        raise UnsupportedModel(
+            f"config.json of this {config.model_type} model sets pad_token_id to null, and its positions count the ids "
+            "that are not padding; set it to the id of the padding token"
+        )
+    positions = LearnedPositions(max_positions=config["max_position_embeddings"], padding_id=padding_id)
     return bert_spec(config, positions=(positions,), default_padding_id=1)
 
 
