@@ -1,0 +1,44 @@
+"""The wheel as a user gets it: installed by itself, away from the repository."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_it_holds_the_package_its_type_marker_and_its_licence_and_nothing_else(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+
+    sources = {str(file.relative_to(ROOT / "src")) for file in (ROOT / "src").rglob("*.py")}
+    assert "vitrail/py.typed" in names
+    assert sources <= set(names)
+    assert {name.split("/")[0] for name in names} == {"vitrail", f"vitrail-{wheel.name.split('-')[1]}.dist-info"}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_installed_alone_it_imports_and_runs(wheel: Path, tmp_path: Path):
+    target = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    script = (
+        f"import sys; sys.path.insert(0, {str(target)!r})\n"
+        "import vitrail\n"
+        f"assert vitrail.__file__.startswith({str(target)!r}), vitrail.__file__\n"
+        "from vitrail.layers.packing import Packing\n"
+        "assert Packing.of([2, 3]).num_tokens == 5\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
