@@ -1,4 +1,4 @@
-"""A job with the fake encoder as a process of its own, so that tests can kill it: run_job.py OUT INPUT…"""
+"""A job with the fake encoder as a process of its own, so that tests can kill it: run_job.py KIND OUT INPUT…"""
 
 import resource
 import runpy
@@ -28,5 +28,6 @@ if __name__ == "__main__":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
     encoder = SlowEncoder() if kind == "slow" else FakeEncoder()
+    print("begins", flush=True)
     print(embed_job(encoder, inputs, output, options=EmbedOptions()))
     print("peak memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
