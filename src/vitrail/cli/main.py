@@ -9,7 +9,6 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ VERBS = (
     "embed",
     "search",
     "download",
+    "inspect",
 )
 USAGE_ERRORS = (
     ValueError,
@@ -68,6 +68,8 @@ def fail(error: Exception, code: int) -> typer.Exit:
 
 def show_version(wanted: bool) -> bool:
     if wanted:
+        from importlib.metadata import version
+
         print(f"vitrail {version('vitrail')}")
         raise typer.Exit
     return wanted
