@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+import torch
 import transformers
 
 from oracles.carrying import Pair, filled, read_folder
@@ -11,6 +12,8 @@ from oracles.tiny import ORACLES
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
+# Threads only wait for one another over tensors this small: the suite takes three times as long with two.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
