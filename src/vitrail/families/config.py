@@ -65,8 +65,8 @@ class Config:
         """Names of today -> older names, for families published under both; where a file has both, today's holds."""
         for today, old in older.items():
             self._read.add(old)
-            if old in self._values:
-                self._values.setdefault(today, self._values[old])
+            if self._values.get(today) is None and old in self._values:
+                self._values[today] = self._values[old]
 
     def __contains__(self, name: str) -> bool:
         return name in self._values

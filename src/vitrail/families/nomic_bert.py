@@ -28,23 +28,28 @@ OPTIONS = {
     "attention_probs_dropout_prob": "attn_pdrop",
     "rope_theta": "rotary_emb_base",
 }
+# What the publisher's code can be switched to, and vitrail does not compute.
+REFUSED = (
+    "causal",
+    "mlp_fc1_bias",
+    "mlp_fc2_bias",
+    "parallel_block",
+    "prenorm",
+    "qkv_proj_bias",
+    "rotary_emb_interleaved",
+    "scale_attn_by_inverse_layer_idx",
+    "use_rms_norm",
+)
 GATED = {"swiglu": "silu", "geglu": "gelu"}
 
 
 def read_nomic_bert(config: Config) -> EncoderSpec:
     encoder_only(config)
-    config.only("causal", False)
-    config.only("mlp_fc1_bias", False)
-    config.only("mlp_fc2_bias", False)
-    config.only("qkv_proj_bias", False)
-    config.only("parallel_block", False)
-    config.only("prenorm", False)
-    config.only("use_rms_norm", False)
+    for name in REFUSED:
+        config.only(name, False)
     config.only("rotary_emb_fraction", 1.0)
-    config.only("rotary_emb_interleaved", False)
     config.only("rotary_emb_scale_base", None)
     config.only("rotary_scaling_factor", None, 1.0)
-    config.only("scale_attn_by_inverse_layer_idx", False)
     config.only("scale_attn_weights", True)
     config.only("num_experts", 0, None)
     config.only("moe_every_n_layers", 0, None)
