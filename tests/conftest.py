@@ -7,11 +7,13 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+import torch
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # The tests' tensors are tiny: threads would only wait for one another, several times longer than the work takes.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+    torch.set_num_threads(1)
     config.addinivalue_line("filterwarnings", "error::vitrail.errors.VitrailWarning")
 
 

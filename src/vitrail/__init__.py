@@ -1,16 +1,34 @@
 """vitrail: the Transformer encoder you can see through.
 
-import vitrail
+    import vitrail
 
-encoder = vitrail.load()                          # the default model; or "bert-base-uncased", or a folder
-vectors = encoder.embed(["a text", "another"])    # float32 array (texts, dimensions)
-hidden = encoder(input_ids, attention_mask)       # (batch, length, hidden)
+    encoder = vitrail.load()                          # the default model; or "bert-base-uncased", or a folder
+    vectors = encoder.embed(["a text", "another"])    # float32 array (texts, dimensions)
+    hidden = encoder(input_ids, attention_mask)       # (batch, length, hidden)
+
+A name is imported when it is first used, so that `vitrail --help` does not wait for torch.
 """
 
-from vitrail.api import Embeddings, Encoder, Tokens, load
-from vitrail.errors import TruncationWarning, VitrailError
-from vitrail.models import DropoutSpec, EncoderSpec
-from vitrail.tokenization import Tokenizer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitrail.api import Embeddings, Encoder, Tokens, load
+    from vitrail.errors import TruncationWarning, VitrailError
+    from vitrail.models import DropoutSpec, EncoderSpec
+    from vitrail.tokenization import Tokenizer
+
+_ROOMS = {
+    "Embeddings": "vitrail.api",
+    "Encoder": "vitrail.api",
+    "Tokens": "vitrail.api",
+    "load": "vitrail.api",
+    "TruncationWarning": "vitrail.errors",
+    "VitrailError": "vitrail.errors",
+    "DropoutSpec": "vitrail.models",
+    "EncoderSpec": "vitrail.models",
+    "Tokenizer": "vitrail.tokenization",
+}
 
 __all__ = [
     "DropoutSpec",
@@ -23,3 +41,15 @@ __all__ = [
     "VitrailError",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'vitrail' has no attribute {name!r}")
+    value = getattr(import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
