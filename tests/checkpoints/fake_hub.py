@@ -1,10 +1,12 @@
-"""A hub that is this machine: its cache laid out as the real one, and a server that speaks its protocol on localhost."""
+"""A hub that is this machine: a cache laid out as the real one, and a server on localhost that speaks its protocol."""
 
 import hashlib
 import http.server
 import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from vitrail.checkpoints import hub as hub_module
 
 OLD, NEW = "a" * 40, "b" * 40
 MODEL = {
