@@ -119,6 +119,18 @@ def test_the_fused_kernel_gives_the_context_and_the_gradients_of_the_reference(
     torch.testing.assert_close(run(fused), run(reference), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("length", [3, 4, 5])
+def test_a_window_matters_from_the_first_row_that_is_wider_than_it(length: int, causal: bool):
+    packing = Packing.of([length, length])
+    tensors = queries_keys_values(packing, 2, 2, 3)
+    whole, windowed = ({"scale": 0.5, "causal": causal, "window": window} for window in (None, 3))
+
+    torch.testing.assert_close(fused(*tensors, packing, **windowed), reference(*tensors, packing, **windowed))
+    narrower = not torch.allclose(fused(*tensors, packing, **windowed), fused(*tensors, packing, **whole))
+    assert narrower == (length > 4)
+
+
 def test_a_run_whose_bias_would_be_too_large_is_done_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch):
     packing = Packing.of([5, 5, 5, 2])
     tensors = queries_keys_values(packing, 2, 2, 3)

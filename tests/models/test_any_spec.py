@@ -34,7 +34,7 @@ def alone(packing: Packing, sequence: int) -> Packing:
     return Packing((packing.lengths[sequence],), columns, plain=packing.plain)
 
 
-@some(60)
+@some(40)
 @given(encoder_specs(), st.sampled_from([torch.float32, torch.float64]))
 def test_it_runs_forwards_and_backwards_in_training_with_finite_numbers(spec: EncoderSpec, dtype: torch.dtype):
     model, packing = built(spec, dtype).train(), Packing.of(LENGTHS)
@@ -55,7 +55,7 @@ def with_packing(spec: EncoderSpec, packing: Packing) -> tuple[Tensor, Packing, 
     return ids, packing, types
 
 
-@some(60)
+@some(40)
 @given(encoder_specs(), SEQUENCES)
 @torch.no_grad()
 def test_the_fused_kernel_agrees_with_the_reference(spec: EncoderSpec, packing: Packing):
@@ -67,7 +67,7 @@ def test_the_fused_kernel_agrees_with_the_reference(spec: EncoderSpec, packing: 
     torch.testing.assert_close(fused_hidden, model(*inputs), rtol=1e-6, atol=1e-7)
 
 
-@some(60)
+@some(40)
 @given(encoder_specs(), SEQUENCES, st.booleans())
 @torch.no_grad()
 def test_a_sequence_is_not_affected_by_its_neighbours_nor_by_their_order(
@@ -94,7 +94,7 @@ def test_a_sequence_is_not_affected_by_its_neighbours_nor_by_their_order(
         torch.testing.assert_close(turned.split(hidden)[place], together[sequence], rtol=1e-6, atol=1e-7)
 
 
-@some(60)
+@some(40)
 @given(encoder_specs())
 def test_a_model_without_storage_has_the_same_parameters_by_name_shape_and_type(spec: EncoderSpec):
     real, empty = EncoderModel(spec).state_dict(), EncoderModel.without_storage(spec).state_dict()
@@ -103,7 +103,7 @@ def test_a_model_without_storage_has_the_same_parameters_by_name_shape_and_type(
     assert {name: (t.shape, t.dtype) for name, t in empty.items()} == {n: (t.shape, t.dtype) for n, t in real.items()}
 
 
-@some(60)
+@some(40)
 @given(encoder_specs())
 @torch.no_grad()
 def test_a_fresh_model_is_the_same_for_the_same_seed_with_biases_0_norms_1_and_padding_0(spec: EncoderSpec):

@@ -9,6 +9,7 @@ from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
 from vitrail.models import (
     AlibiPositions,
+    DisentangledPositions,
     EncoderModel,
     EncoderSpec,
     LearnedPositions,
@@ -73,6 +74,24 @@ def test_heads_may_be_wider_than_their_share_and_share_keys_and_values():
     assert attention.query.weight.shape == (20, 8)
     assert attention.key.weight.shape == attention.value.weight.shape == (10, 8)
     assert attention.output.weight.shape == (8, 20)
+
+
+@pytest.mark.parametrize(("content_to_position", "position_to_content", "terms"), [(True, True, 3), (False, True, 2)])
+def test_disentangled_scores_are_scaled_by_the_number_of_their_terms(
+    content_to_position: bool, position_to_content: bool, terms: int
+):
+    """Section 3.1 of the DeBERTa paper: 1/√(3d) where content meets content and both kinds of positions."""
+    scheme = DisentangledPositions(
+        num_buckets=None,
+        max_distance=4,
+        content_to_position=content_to_position,
+        position_to_content=position_to_content,
+        shared_projections=True,
+        normalized=False,
+    )
+
+    assert built(positions=(scheme,)).layers[0].attention.scale == pytest.approx((terms * 4) ** -0.5)
+    assert built().layers[0].attention.scale == 4**-0.5
 
 
 def test_every_layer_has_a_window_of_its_own():
