@@ -1,6 +1,7 @@
 """The facts of a model as a page for a terminal, at most 100 columns wide."""
 
 from collections.abc import Iterable, Sequence
+from shutil import get_terminal_size
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from vitrail.models.spec import EncoderSpec
 
 WIDTH = 100
 LABELS = 16
-BAR = 28
+BAR = 18
 # (key of the facts, heading, colour in the bar, letter of the bar where there are no colours)
 STEPS = (
     ("embeddings", "embeddings", "white", "·"),
@@ -23,19 +24,23 @@ STEPS = (
     ("distances", "distances", "magenta", "▓"),
     ("feed_forward", "feed-forward", "green", "░"),
 )
+STEPS_BESIDE_BAR = 3
 SHOWN_NAMES = 4
 
 
 def print_page(facts: dict[str, Any], spec: EncoderSpec) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)
-    console = Console(
-        highlight=False, markup=False, emoji=False, width=min(console.width, WIDTH) if console.is_terminal else WIDTH
-    )
+    width = min(WIDTH, get_terminal_size((WIDTH, 24)).columns)
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     console.print(Text(printable(facts["name"]), style="bold"))
     console.print(_lines(_origin(facts)))
     console.print(_heading("What it is"), _lines(spec_in_words(spec)), sep="\n")
     console.print(_heading("Parameters"), _parameters(facts, spec), sep="\n")
-    console.print(_heading("Multiply-adds for one text"), _work(facts), _lines(_balance(facts)), sep="\n")
+    console.print(
+        _heading("Multiply-adds for one text (each is two floating-point operations)"),
+        _work(facts),
+        _lines(_balance(facts)),
+        sep="\n",
+    )
     console.print(_heading("Memory"), _lines(_memory(facts, spec)), sep="\n")
     console.print(_heading("Text in, vector out"), _lines(_text(facts)), sep="\n")
     console.print(_heading("On this machine"), _lines(facts["runtime"].items()), sep="\n")
@@ -59,9 +64,11 @@ def _lines(lines: Iterable[tuple[str, str]]) -> Table:
 def _origin(facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "family", facts["family"]
     revision = f", revision {facts['revision']}" if facts["revision"] else ""
-    yield "found in", {"folder": "a folder", "package": "an installed package"}.get(
-        facts["source"], f"the {facts['source']}"
-    ) + revision
+    yield (
+        "found in",
+        {"folder": "a folder", "package": "an installed package"}.get(facts["source"], f"the {facts['source']}")
+        + revision,
+    )
     yield "weights", f"sha256 {facts['weights_sha256']}"
 
 
@@ -89,26 +96,36 @@ def _parameters(facts: dict[str, Any], spec: EncoderSpec) -> Table:
 def _work(facts: dict[str, Any]) -> Table:
     texts = facts["multiply_adds"]["texts"]
     steps = [step for step in STEPS if any(text[step[0]] for text in texts)]
-    table = _table("tokens", "in all", "a token")
+    table = _table("text of", "in all", "a token")
+    table.columns[0].min_width = None
     for _, heading, colour, letter in steps:
-        table.add_column(Text.assemble((letter * 2, colour), f" {heading}"), justify="right", no_wrap=True)
-    table.columns[0].justify = "right"
-    table.columns[0].min_width = 6
+        table.add_column(Text.assemble((letter, colour), f" {heading}"), justify="right", no_wrap=True)
+    with_bar = len(steps) <= STEPS_BESIDE_BAR
+    if with_bar:
+        table.add_column()
     for text in texts:
         shares = [_percent(text[key], text["total"]) for key, *_ in steps]
-        table.add_row(
-            f"{text['length']:,}", _amount(text["total"]), _amount(text["total"] / text["length"]), *shares
-        )
+        amounts = _amount(text["total"]), _amount(text["total"] / text["length"])
+        table.add_row(f"{text['length']:,} tokens", *amounts, *shares, *([_bar(text, steps)] * with_bar))
     return table
+
+
+def _bar(text: dict[str, Any], steps: Sequence[tuple[str, str, str, str]]) -> Text:
+    bar, done = Text(no_wrap=True), 0
+    for key, _, colour, letter in steps:
+        before, done = done, done + text[key]
+        places = round(BAR * done / text["total"]) - round(BAR * before / text["total"])
+        bar.append(letter * places, colour)
+    return bar
 
 
 def _balance(facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
     length, most = facts["multiply_adds"]["balance_length"], facts["max_length"]
     if length is None:
-        yield "half and half", "at no length: scores + mixing never take as much as projections + feed-forward"
+        yield "half and half", "at no length: scores + mixing never take as much as the linear layers"
         return
-    beyond = f", longer than a text may be ({most:,})" if most is not None and length > most else ""
-    yield "half and half", f"at {length:,} tokens{beyond}: scores + mixing take as much as projections + feed-forward"
+    longest = f"; the longest text has {most:,}" if most is not None and length > most else ""
+    yield "half and half", f"at {length:,} tokens scores + mixing equal the linear layers{longest}"
 
 
 def _memory(facts: dict[str, Any], spec: EncoderSpec) -> Iterable[tuple[str, str]]:
@@ -128,10 +145,8 @@ def _text(facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
     if tokenizer is None:
         yield "tokenizer", "none in the folder: it takes ids, but no text"
     else:
-        yield (
-            "tokenizer",
-            f"{tokenizer['kind']}, {tokenizer['vocab_size']:,} tokens, {tokenizer['special_tokens']} special around a text",
-        )
+        around = f"{tokenizer['special_tokens']} special around a text"
+        yield "tokenizer", f"{tokenizer['kind']}, {tokenizer['vocab_size']:,} tokens, {around}"
     most = facts["max_length"]
     yield "longest text", "any" if most is None else f"{most:,} tokens; what is longer is cut, and said to be"
     modes = " + ".join(pooling["modes"])

@@ -21,6 +21,7 @@ VERBS = (
     "search",
     "download",
     "inspect",
+    "verify",
 )
 USAGE_ERRORS = (
     ValueError,

@@ -15,6 +15,12 @@ from vitrail.models.spec import EncoderSpec
 
 ACTIVATION_WORDS = {"gelu": "GELU", "gelu_tanh": "GELU (tanh form)", "relu": "ReLU", "silu": "SiLU"}
 GATED_WORDS = {"gelu": "GeGLU", "gelu_tanh": "GeGLU (tanh form)", "relu": "ReGLU", "silu": "SwiGLU"}
+DROPOUT_WORDS = {
+    "attention_weights": "attention weights",
+    "attention_output": "attention's output",
+    "feed_forward_output": "feed-forward's output",
+    "relation": "vectors of distances",
+}
 NORM_WORDS = {"layer_norm": "LayerNorm", "rms_norm": "RMSNorm"}
 
 
@@ -128,18 +134,14 @@ def _disentangled(scheme: DisentangledPositions) -> str:
 
 def _feed_forward(spec: EncoderSpec) -> str:
     words = (GATED_WORDS if spec.gated else ACTIVATION_WORDS)[spec.activation]
-    gate = ", gated" if spec.gated else ""
-    return f"{spec.hidden_size:,} → {spec.intermediate_size:,} → {spec.hidden_size:,} with {words}{gate}"
+    return f"{spec.hidden_size:,} → {spec.intermediate_size:,} → {spec.hidden_size:,} with {words}"
 
 
 def _norms(spec: EncoderSpec) -> str:
-    words = f"{NORM_WORDS[spec.normalization]} {'before each step' if spec.pre_norm else 'after the residual'}"
-    also = ["on the embeddings"] * spec.embedding_norm + ["at the end"] * spec.final_norm
-    if also:
-        words += f", and {' and '.join(also)}"
-    if not spec.first_attention_norm:
-        words += ", none before the first attention"
-    return f"{words}; ε {spec.norm_epsilon:g}"
+    places = ["before each step" if spec.pre_norm else "after the residual"]
+    places += ["on the embeddings"] * spec.embedding_norm + ["at the end"] * spec.final_norm
+    missing = "" if spec.first_attention_norm else ", but not before the first attention"
+    return f"{NORM_WORDS[spec.normalization]} {', '.join(places)}{missing}; ε {spec.norm_epsilon:g}"
 
 
 def _biases(spec: EncoderSpec) -> str:
@@ -172,9 +174,9 @@ def _dropout(spec: EncoderSpec) -> str:
     by_value: dict[float, list[str]] = {}
     for place, probability in vars(spec.dropout).items():
         if probability:
-            by_value.setdefault(probability, []).append(place.replace("_", " "))
+            by_value.setdefault(probability, []).append(DROPOUT_WORDS.get(place, place))
     parts = [f"{value:g} on {', '.join(places)}" for value, places in by_value.items()]
-    return "in training: " + "; ".join(parts) if parts else "none"
+    return "; ".join(parts) or "none"
 
 
 def _count(number: int, word: str) -> str:

@@ -33,6 +33,7 @@ class Tokenizer:
     """Texts to packed ids, and one text to ids with character offsets. It never changes, so threads may share it.
 
     `max_length` is what the folder says the model takes, `runtime` what really runs. `vocab_size` counts added tokens.
+    `kind` is how it finds pieces of words: WordPiece, BPE, Unigram or WordLevel.
     """
 
     def __init__(self, files: TokenizerFiles, *, fast: bool | None = None):
@@ -44,6 +45,7 @@ class Tokenizer:
         self.runtime = f"tokenizers {tokenizers.__version__}"
         if fast is not False:
             self._encode_fast(required=fast is True)
+        self.kind = type(self._backend.model).__name__
         self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
         self.padding_id = self._special_id("pad_token", "[PAD]", "<pad>")
         self.mask_id = self._special_id("mask_token", "[MASK]", "<mask>")
