@@ -1,7 +1,8 @@
 """The documents as data: their code blocks, shell lines, links and tables, found by the rules CONTRIBUTING.md states.
 
 - A ```python block is run, all blocks of a page in order, in one namespace. One that follows the comment
-  `<!-- needs sentence-transformers -->` is run only by `make test-all`; one that follows `<!-- shown, not run -->` never.
+  `<!-- needs sentence-transformers -->` is run by `make test-all` only; one that follows `<!-- shown, not run -->` is
+  never run.
 - In a block that is run, what stands in the comment behind a `print` is what it prints.
 - In a ```console block, a line that begins with `$ ` is a command, and the lines up to the next are its output.
 """
