@@ -29,8 +29,9 @@ TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
 # Of the ids that stand in for texts where there is no tokenizer.
 _DRAWN_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 64)
 
-Ids = Int64[np.ndarray, "tokens"]
-Rows = Float32[np.ndarray, "rows width"]
+# Underscored axes differ from one array to the next.
+Ids = Int64[np.ndarray, "_tokens"]
+Rows = Float32[np.ndarray, "_rows _width"]
 Run = Callable[[Tensor, Packing], Tensor]
 
 

@@ -187,14 +187,14 @@ def _percent(part: int, whole: int) -> str:
     return "< 0.1 %" if 0 < share < 0.05 else f"{share:.1f} %"
 
 
-def _amount(number: float) -> str:
+def _amount(number: int | float) -> str:
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= limit:
             return f"{number / limit:.3g} {unit}" if number < 999.5 * limit else f"{number / limit:.0f} {unit}"
     return f"{number:.0f}"
 
 
-def _bytes(number: float) -> str:
+def _bytes(number: int | float) -> str:
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if number >= limit:
             return f"{number / limit:.1f} {unit}"

@@ -34,7 +34,7 @@ class Answer:
     version: str
 
 
-def hidden_states(folder: Path, sequences: Sequence[Int64[np.ndarray, "tokens"]]) -> Answer:
+def hidden_states(folder: Path, sequences: Sequence[Int64[np.ndarray, "_tokens"]]) -> Answer:
     """Of every token of the sequences, by transformers' AutoModel."""
     boundaries = np.cumsum([0, *map(len, sequences)])
 
