@@ -1,7 +1,7 @@
 """The texts every benchmark embeds: real, all distinct, of lengths skewed as in life.
 
-The docstrings of Python's standard library (whole, and each paragraph) and, when the data folder holds it, the abstracts of
-Cranfield. A docstring is anything from three words to several pages, so is this set.
+The docstrings of Python's standard library (whole, and each paragraph) and, when the data folder holds it, the
+abstracts of Cranfield. A docstring is anything from three words to several pages, so is this set.
 """
 
 import importlib
@@ -36,9 +36,18 @@ def docstrings() -> list[str]:
 
 def cranfield(data: Path) -> list[str]:
     """The abstracts of the Cranfield collection, without the two empty ones."""
-    raw = (data / "cranfield" / "cran.all.1400").read_text()
-    abstracts = [re.split(r"^\.W\n", document, maxsplit=1, flags=re.M)[-1] for document in raw.split("\n.I ")]
-    return [text for text in (" ".join(abstract.split()) for abstract in abstracts) if text]
+    return [text for text in entries(data / "cranfield" / "cran.all.1400") if text]
+
+
+def entries(file: Path) -> list[str]:
+    """What stands after `.W` in each entry of a file of Cranfield."""
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} is not there. It is part of Cranfield (cran.all.1400, cran.qry, cranqrel), of the Glasgow IR "
+            "collection of test collections; name the folder that holds `cranfield` with --data or $VITRAIL_DATA"
+        )
+    parts = re.split(r"^\.I \d+\n", file.read_text(), flags=re.M)[1:]
+    return [" ".join(re.split(r"^\.W\n", part, maxsplit=1, flags=re.M)[-1].split()) for part in parts]
 
 
 def skewed_texts(count: int, *, data: Path | None = None, seed: int = 0) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from tests.api.conftest import SENTENCES
+from tests.api.sentences import SENTENCES
 
 import vitrail
 from vitrail.errors import InputError, NonFiniteOutput, TextTooLong, TruncationWarning

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
-from tests.api.conftest import SENTENCES
+from tests.api.sentences import SENTENCES
 from torch import nn
 
 import vitrail

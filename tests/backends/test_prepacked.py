@@ -2,8 +2,8 @@
 
 import torch
 from hypothesis import given
-from tests.strategies import encoder_specs, packings, some
 
+from strategies import encoder_specs, packings, some
 from vitrail.backends.inference import Inference, evaluating
 from vitrail.backends.prepacked import PrepackedLinear, can_prepack, prepack
 from vitrail.layers.packing import Packing

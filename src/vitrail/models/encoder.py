@@ -1,10 +1,12 @@
 """The encoder itself: embeddings, then layers, over a packed stream."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vitrail.layers.attention import SelfAttention
 from vitrail.layers.embeddings import Embeddings
@@ -49,7 +51,7 @@ class EncoderModel(nn.Module):
     @classmethod
     def without_storage(cls, spec: EncoderSpec) -> "EncoderModel":
         """The model's modules on torch's meta device: shapes but no memory, to be filled by a checkpoint."""
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             return cls(spec)
 
     def forward(
@@ -99,6 +101,20 @@ class EncoderModel(nn.Module):
         """The kernels its layers compute attention with, as `KERNELS` names them."""
         used = {module.kernel for module in self.modules() if isinstance(module, SelfAttention)}
         return ", ".join(sorted(getattr(kernel, "__name__", "unnamed") for kernel in used)) or "none"
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out the filling of new tensors: they have no storage, and on the meta device it loads torch's compiler."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function in _FILLING or getattr(function, "__module__", None) == nn.init.__name__:
+            return None  # what modules fill their own weights with, they do not look at
+        return function(*args, **(kwargs or {}))
+
+
+_FILLING = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_})
 
 
 def _added_positions(spec: EncoderSpec) -> sinusoidal.SinusoidalPositions | learned.LearnedPositions | None:
