@@ -161,6 +161,17 @@ def test_a_model_that_changes_when_saved_fails(tiny_bert: Path, in_this_process:
     assert "model.layers.0.attention.query.weight" in check["note"]
 
 
+def test_a_full_disk_is_no_failure_of_the_model(tiny_bert: Path, in_this_process: None, monkeypatch):
+    def full(self: Encoder, folder: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Encoder, "save", full)
+    result = verify(tiny_bert, "--json")
+
+    assert result.exit_code == 3
+    assert outcomes(result)["saved and loaded"] == "unchecked"
+
+
 def test_numbers_that_are_not_finite_fail(tiny_bert: Path, in_this_process: None, monkeypatch):
     usual = vitrail.load
 

@@ -55,7 +55,7 @@ def compared(name: str, ours: Rows, wanted: Rows, *, tolerance: float, note: str
     apart = float(np.abs(ours - wanted).max(initial=0.0))
     difference = apart / largest if largest else apart
     words = (
-        f"{note}; at most {apart:.1e} apart in values up to {largest:.3g}, lowest cosine {_cosine(ours, wanted):.8f}"
+        f"{note}; at most {apart:.2g} apart in values up to {largest:.3g}, lowest cosine {_cosine(ours, wanted):.8f}"
     )
     outcome: Literal["ok", "failed"] = "ok" if difference <= tolerance else "failed"  # NaN is not ≤
     return Check(name=name, outcome=outcome, difference=difference, tolerance=tolerance, note=words)
@@ -107,7 +107,8 @@ def check_reference_kernel(encoder: Encoder, sequences: Sequence[Ids]) -> Check:
     shared = {id(parameter): parameter for parameter in encoder.model.parameters()}
     plain = copy.deepcopy(encoder.model, shared)
     plain.use_kernel(KERNELS["reference"])
-    note = f"hidden states by {encoder.inference.path}, {encoder.model.kernel_name} attention; and by torch, reference"
+    fastest = f"{encoder.inference.path} with {encoder.model.kernel_name} attention"
+    note = f"hidden states: {fastest}, against torch with reference attention"
     fast, slow = hidden_states(encoder, sequences), hidden_states(encoder, sequences, run=plain.eval())
     return compared("fast path or reference", fast, slow, tolerance=TOLERANCES[encoder.precision], note=note)
 
@@ -132,12 +133,13 @@ def check_saved(encoder: Encoder, texts: Sequence[str]) -> Check:
 
 
 def attempted(name: str, check: Callable[[], Check]) -> Check:
-    """The check; an error on the way is a check that failed."""
+    """The check. An error of the model on the way is a check that failed; an error of the disk, one not done."""
     try:
         return check()
-    except (VitrailError, RuntimeError) as error:
+    except (VitrailError, RuntimeError, OSError) as error:
+        outcome: Literal["failed", "unchecked"] = "unchecked" if isinstance(error, OSError) else "failed"
         note = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Check(name=name, outcome="failed", difference=None, tolerance=None, note=note)
+        return Check(name=name, outcome=outcome, difference=None, tolerance=None, note=note)
 
 
 def _changed(before: Encoder, after: Encoder, texts: Sequence[str]) -> list[str]:
