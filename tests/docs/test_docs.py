@@ -23,6 +23,12 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 LONG_VERBS = ("download", "verify")
 
 
+@pytest.fixture(autouse=True)
+def the_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one the pages were written with, whatever the reader's own default is."""
+    monkeypatch.delenv("VITRAIL_MODEL", raising=False)
+
+
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
