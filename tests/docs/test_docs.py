@@ -152,10 +152,14 @@ def test_a_readme_names_every_family_and_no_other(page: Path):
 
 
 @pytest.mark.parametrize("page", [README, CHINESE], ids=named)
-def test_a_readme_has_one_place_for_the_generated_table(page: Path):
-    text = page.read_text(encoding="utf-8")
+def test_a_readme_has_one_place_for_figures_and_none_without_results(page: Path):
+    _, begin, rest = page.read_text(encoding="utf-8").partition("<!-- benchmark:begin -->")
+    table, end, _ = rest.partition("<!-- benchmark:end -->")
+    results = list((ROOT / "benchmarks" / "results").glob("*.jsonl"))
 
-    assert text.count("<!-- benchmark:begin -->") == text.count("<!-- benchmark:end -->") == 1
+    assert begin
+    assert end
+    assert bool(re.search(r"\d", table)) == bool(results), "make bench writes the results and the table together"
 
 
 def test_the_family_that_contributing_walks_through_is_the_one_in_the_source():
