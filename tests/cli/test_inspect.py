@@ -78,6 +78,18 @@ def test_the_page_of_minilm_says_what_a_person_wants_to_know_within_100_columns(
         assert said in page
 
 
+@pytest.mark.parametrize("columns", [60, 80, 98])
+def test_a_narrow_terminal_cuts_no_number(minilm_folder: Path, monkeypatch, columns: int):
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    lines = inspect(minilm_folder, "--length", 128).stdout.splitlines()
+
+    start = next(i for i, line in enumerate(lines) if line.startswith("Parameters"))
+    assert max(map(len, lines[start:])) <= columns
+    tables = " ".join(lines[start : next(i for i, line in enumerate(lines) if line.startswith("half"))])
+    assert all(number in tables for number in ("11,917,824", "52.8", "1.43", "63.2"))
+
+
 def test_the_worked_case_of_the_article(small_folder: Path):
     result = inspect(small_folder, "--json", "--length", 5, "--length", 600, "--length", 5)
 

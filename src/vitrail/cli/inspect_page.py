@@ -37,7 +37,7 @@ def print_page(facts: dict[str, Any], spec: EncoderSpec) -> None:
     console.print(_heading("Parameters"), _parameters(facts, spec), sep="\n")
     console.print(
         _heading("Multiply-adds for one text (each is two floating-point operations)"),
-        _work(facts),
+        _work(facts, with_bar=width == WIDTH),
         _lines(_balance(facts)),
         sep="\n",
     )
@@ -93,14 +93,14 @@ def _parameters(facts: dict[str, Any], spec: EncoderSpec) -> Table:
     return table
 
 
-def _work(facts: dict[str, Any]) -> Table:
+def _work(facts: dict[str, Any], *, with_bar: bool) -> Table:
     texts = facts["multiply_adds"]["texts"]
     steps = [step for step in STEPS if any(text[step[0]] for text in texts)]
     table = _table("text of", "in all", "a token")
     table.columns[0].min_width = None
     for _, heading, colour, letter in steps:
-        table.add_column(Text.assemble((letter, colour), f" {heading}"), justify="right", no_wrap=True)
-    with_bar = len(steps) <= STEPS_BESIDE_BAR
+        table.add_column(Text.assemble((letter, colour), f" {heading}"), justify="right")
+    with_bar = with_bar and len(steps) <= STEPS_BESIDE_BAR
     if with_bar:
         table.add_column()
     for text in texts:
@@ -178,7 +178,7 @@ def _table(first: str, *numbers: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(first, min_width=LABELS, no_wrap=True)
     for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     return table
 
 
