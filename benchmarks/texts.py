@@ -18,20 +18,15 @@ _LEFT_OUT = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "lib2to3"
 
 
 def docstrings() -> list[str]:
-    """Distinct docstrings and their paragraphs, in an order that depends on the Python version alone."""
-    found: dict[str, None] = {}
+    """Distinct docstrings and their paragraphs, in alphabetical order."""
+    names = [name for name in sorted(sys.stdlib_module_names) if not name.startswith("_") and name not in _LEFT_OUT]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in sorted(sys.stdlib_module_names):
-            if name.startswith("_") or name in _LEFT_OUT:
-                continue
-            for module in _modules(name):
-                for text in _docs_of(module):
-                    found[text] = None
-                    for paragraph in text.split("\n\n"):
-                        if len(paragraph.strip()) > 10:
-                            found[paragraph.strip()] = None
-    return list(found)
+        # all are imported before any is read: some modules document others
+        modules = [module for name in names for module in _modules(name)]
+        texts = {text for module in modules for text in _docs_of(module)}
+    paragraphs = {paragraph.strip() for text in texts for paragraph in text.split("\n\n")}
+    return sorted(texts | {paragraph for paragraph in paragraphs if len(paragraph) > 10})
 
 
 def cranfield(data: Path) -> list[str]:
