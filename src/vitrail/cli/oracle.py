@@ -19,6 +19,7 @@ _SETTINGS = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "passive",  # on a busy machine, threads that spin while they wait take many times longer
 }
 
 
