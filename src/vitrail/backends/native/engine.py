@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitrail.backends.native.library import PRECISIONS, Role, Sizes, last_error, library
 from vitrail.errors import BackendError
 from vitrail.layers.packing import Packing
+from vitrail.layers.positions import learned
 from vitrail.models import EncoderModel, EncoderSpec, LearnedPositions
 
 _WIDEST_HEAD = 256
@@ -74,13 +75,13 @@ class NativeEngine:
     ) -> Float[Tensor, "tokens hidden"]:
         """The hidden states, as the model in eval mode gives them."""
         spec = self.model.spec
+        if packing.num_tokens != input_ids.shape[0]:
+            raise ValueError(f"the packing is of {packing.num_tokens} tokens, input_ids has {input_ids.shape[0]}")
         if token_type_ids is not None and not spec.num_token_types:
             if token_type_ids.any():
                 raise ValueError("token_type_ids holds other than 0, and this model has no token types; leave them out")
             token_type_ids = None
-        positions = self.model.embeddings.positions.position_ids(input_ids, packing)
-        if packing.boundaries[-1] != input_ids.shape[0]:
-            raise ValueError(f"the packing is of {packing.num_tokens} tokens, input_ids has {input_ids.shape[0]}")
+        positions = _learned(self.model).position_ids(input_ids, packing)
         kept = [_whole(each) for each in (input_ids, positions, token_type_ids, packing.boundaries)]
         ids, columns, types, boundaries = (each.data_ptr() if each is not None else None for each in kept)
         hidden = torch.empty(input_ids.shape[0], spec.hidden_size, dtype=torch.float32)
@@ -168,7 +169,7 @@ def _tensors(model: EncoderModel) -> Iterator[tuple[Role, int, Tensor]]:
     """Every tensor with its role; biases and shifts that the model lacks are left out."""
     embeddings = model.embeddings
     yield Role.TOKEN_TABLE, 0, embeddings.tokens.weight
-    yield Role.POSITION_TABLE, 0, embeddings.positions.table.weight
+    yield Role.POSITION_TABLE, 0, _learned(model).table.weight
     if embeddings.token_types is not None:
         yield Role.TYPE_TABLE, 0, embeddings.token_types.weight
     if embeddings.normalization is not None:
@@ -182,6 +183,12 @@ def _tensors(model: EncoderModel) -> Iterator[tuple[Role, int, Tensor]]:
         yield from _pair(Role.UP, index, layer.feed_forward.up)
         yield from _pair(Role.DOWN, index, layer.feed_forward.down)
         yield from _pair(Role.FEED_FORWARD_GAIN, index, layer.feed_forward_norm)
+
+
+def _learned(model: EncoderModel) -> learned.LearnedPositions:
+    positions = model.embeddings.positions
+    assert isinstance(positions, learned.LearnedPositions)
+    return positions
 
 
 def _pair(weight: Role, layer: int, module: nn.Module) -> Iterator[tuple[Role, int, Tensor]]:

@@ -55,7 +55,7 @@ void pack_floats(const Linear& linear, const Layout& layout, const std::vector<f
 void Memory::Free::operator()(void* pointer) const { std::free(pointer); }
 
 void* Memory::bytes(size_t count) {
-    const size_t whole = (count + alignment - 1) / alignment * alignment + alignment;
+    const size_t whole = std::max<size_t>(1, (count + alignment - 1) / alignment) * alignment;
     void* pointer = std::aligned_alloc(alignment, whole);
     if (!pointer) throw std::bad_alloc();
     blocks_.emplace_back(pointer);
