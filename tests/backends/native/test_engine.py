@@ -93,7 +93,9 @@ def test_boundaries_that_do_not_fit_are_refused(boundaries: tuple[int, ...]):
     assert "boundaries" in last_error()
 
 
-@pytest.mark.parametrize("field", ["vocab_size", "hidden_size", "num_heads", "head_dim", "intermediate_size", "num_layers"])
+@pytest.mark.parametrize(
+    "field", ["vocab_size", "hidden_size", "num_heads", "head_dim", "intermediate_size", "num_layers"]
+)
 @pytest.mark.parametrize("value", [0, -1, 2**31 - 1])
 def test_hostile_sizes_are_refused_before_memory_is_asked_for(field: str, value: int):
     sizes = _sizes(bert_spec())

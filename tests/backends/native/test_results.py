@@ -48,13 +48,17 @@ def check(model: EncoderModel, precision: str, packing: Packing, *, threads: int
 
 
 @some(40)
-@given(spec=bert_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans())
+@given(
+    spec=bert_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
+)
 def test_any_spec_in_float32(isa: str, spec: EncoderSpec, packing: Packing, threads: int, with_types: bool):
     check(random_model(spec), "float32", packing, threads=threads, with_types=with_types)
 
 
 @some(40)
-@given(spec=bert_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans())
+@given(
+    spec=bert_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
+)
 def test_any_spec_in_int8(isa: str, spec: EncoderSpec, packing: Packing, threads: int, with_types: bool):
     check(random_model(spec), "int8", packing, threads=threads, with_types=with_types)
 
