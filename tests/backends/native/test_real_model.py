@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.texts import skewed_texts
 from torch import Tensor
 
 import vitrail
-from benchmarks.texts import skewed_texts
 from vitrail.backends.native import NativeEngine
 from vitrail.layers.packing import Packing
 

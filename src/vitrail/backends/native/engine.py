@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vitrail.backends.native.library import PRECISIONS, Role, Sizes, last_error, library
 from vitrail.errors import BackendError
+from vitrail.layers.encoder_layer import EncoderLayer
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions import learned
 from vitrail.models import EncoderModel, EncoderSpec, LearnedPositions
@@ -175,6 +176,7 @@ def _tensors(model: EncoderModel) -> Iterator[tuple[Role, int, Tensor]]:
     if embeddings.normalization is not None:
         yield from _pair(Role.EMBEDDING_GAIN, 0, embeddings.normalization)
     for index, layer in enumerate(model.layers):
+        assert isinstance(layer, EncoderLayer)
         yield from _pair(Role.QUERY, index, layer.attention.query)
         yield from _pair(Role.KEY, index, layer.attention.key)
         yield from _pair(Role.VALUE, index, layer.attention.value)
@@ -193,6 +195,6 @@ def _learned(model: EncoderModel) -> learned.LearnedPositions:
 
 def _pair(weight: Role, layer: int, module: nn.Module) -> Iterator[tuple[Role, int, Tensor]]:
     """A module's weight and, in the role after it, its bias."""
-    yield weight, layer, module.weight
-    if module.bias is not None:
-        yield Role(weight + 1), layer, module.bias
+    for role, tensor in ((weight, module.get_parameter("weight")), (Role(weight + 1), module.bias)):
+        if isinstance(tensor, Tensor):
+            yield role, layer, tensor
