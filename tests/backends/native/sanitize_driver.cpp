@@ -1,5 +1,6 @@
 // Runs the engine under the sanitizers: odd sizes, every instruction set of this machine, both precisions, hostile
-// arguments, two threads at once. Every array is exactly as large as the interface says, so that a byte too far is caught.
+// arguments, two threads at once. Every array is exactly as large as the interface says, so that a byte too far is
+// caught.
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -28,10 +29,27 @@ struct Model {
     Model(const vt_sizes& s, int32_t precision, int32_t threads) : engine(vt_create(&s, precision, threads)) {
         require(engine, "vt_create");
         const int64_t h = s.hidden_size, heads = int64_t(s.num_heads) * s.head_dim, wide = s.intermediate_size;
-        const int64_t shapes[VT_NUM_ROLES][2] = {
-            {s.vocab_size, h}, {s.max_positions, h}, {s.num_token_types, h}, {1, h}, {1, h},
-            {heads, h}, {1, heads}, {heads, h}, {1, heads}, {heads, h}, {1, heads},
-            {h, heads}, {1, h}, {1, h}, {1, h}, {wide, h}, {1, wide}, {h, wide}, {1, h}, {1, h}, {1, h}};
+        const int64_t shapes[VT_NUM_ROLES][2] = {{s.vocab_size, h},
+                                                 {s.max_positions, h},
+                                                 {s.num_token_types, h},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {heads, h},
+                                                 {1, heads},
+                                                 {heads, h},
+                                                 {1, heads},
+                                                 {heads, h},
+                                                 {1, heads},
+                                                 {h, heads},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {wide, h},
+                                                 {1, wide},
+                                                 {h, wide},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {1, h}};
         for (int32_t role = 0; role < VT_NUM_ROLES; role++)
             for (int32_t layer = 0; layer < (role < VT_QUERY ? 1 : s.num_layers); layer++) {
                 std::vector<float> data(shapes[role][0] * shapes[role][1]);
@@ -60,8 +78,8 @@ void encode(vt_engine* engine, const vt_sizes& s, const std::vector<int64_t>& le
     std::vector<float> out(tokens * s.hidden_size);
     const int64_t* with_types = s.num_token_types ? types.data() : nullptr;
     const auto call = [&] {
-        return vt_encode(
-            engine, ids.data(), positions.data(), with_types, tokens, boundaries.data(), sequences, out.data());
+        return vt_encode(engine, ids.data(), positions.data(), with_types, tokens, boundaries.data(), sequences,
+                         out.data());
     };
     require(!call(), "vt_encode");
     for (float value : out) require(value == value && value - value == 0.0f, "a value is not finite");

@@ -27,12 +27,14 @@ static void pack_values(const float* values, int64_t stride, int length, int hea
 }
 
 template <int MR, int NV>
-VT_INLINE void score_tile(const float* queries, int64_t stride, const float* keys, int head_width, float* scores, int64_t width) {
+VT_INLINE void score_tile(const float* queries, int64_t stride, const float* keys, int head_width, float* scores,
+                          int64_t width) {
     F sums[MR][NV];
-    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
+    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
+        for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
     accumulate(sums, queries, stride, keys, NV * V::lanes, head_width);
-    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL for (int j = 0; j < NV; j++)
-        V::store(scores + i * width + V::lanes * j, sums[i][j]);
+    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
+        for (int j = 0; j < NV; j++) V::store(scores + i * width + V::lanes * j, sums[i][j]);
 }
 
 // Weights instead of scores, not yet divided by their sum, which is returned. Lanes past `length` become 0.
@@ -57,14 +59,14 @@ VT_INLINE float exponentials(float* scores, int length) {
 }
 
 template <int MR, int NV>
-VT_INLINE void context_tile(
-    const float* weights, int64_t width, const float* values, int head_width, int length, const float (&over)[MR], float* out,
-    int64_t stride) {
+VT_INLINE void context_tile(const float* weights, int64_t width, const float* values, int head_width, int length,
+                            const float (&over)[MR], float* out, int64_t stride) {
     F sums[MR][NV];
-    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
+    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
+        for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
     accumulate(sums, weights, width, values, head_width, length);
-    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL for (int j = 0; j < NV; j++)
-        V::store(out + i * stride + V::lanes * j, V::mul(sums[i][j], V::all(over[i])));
+    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
+        for (int j = 0; j < NV; j++) V::store(out + i * stride + V::lanes * j, V::mul(sums[i][j], V::all(over[i])));
 }
 
 // MR query rows of one head; their context takes their place.
@@ -74,7 +76,8 @@ static void attend_rows(float* queries, int64_t stride, const Scratch& t, int le
     const int width = static_cast<int>(padded(length, V::lanes));
     int start = 0;
     for (; start + panel <= width; start += panel)
-        score_tile<MR, V::vectors>(queries, stride, t.keys + int64_t(start) * head_width, head_width, t.scores + start, width);
+        score_tile<MR, V::vectors>(queries, stride, t.keys + int64_t(start) * head_width, head_width, t.scores + start,
+                                   width);
     const float* keys = t.keys + int64_t(start) * head_width;
     switch ((width - start) / V::lanes) {
         case 1: score_tile<MR, 1>(queries, stride, keys, head_width, t.scores + start, width); break;

@@ -1,5 +1,5 @@
-// The processor is asked once per call by cpuid. An instruction set counts only where the operating system also saves its
-// registers (xgetbv): a virtual machine may show the one and lack the other.
+// The processor is asked once per call by cpuid. An instruction set counts only where the operating system also saves
+// its registers (xgetbv): a virtual machine may show the one and lack the other.
 #include "cpu.h"
 
 #include <cpuid.h>

@@ -1,12 +1,13 @@
-// A chunk of whole sequences through all layers. The threads of its team share every step and meet between steps; a team
-// of one never waits.
+// A chunk of whole sequences through all layers. The threads of its team share every step and meet between steps; a
+// team of one never waits.
 
 template <class Precision>
 static void encode(const Model& model, const Chunk& chunk, const Activations& s, const Scratch& t, const Team& team) {
     const vt_sizes& sizes = model.sizes;
     const int rows = chunk.rows;
     const int64_t from = team.from(rows), to = team.to(rows);
-    const Rows hidden = Precision::input(s, s.hidden), context = Precision::input(s, s.qkv), wide = Precision::input(s, s.wide);
+    const Rows hidden = Precision::input(s, s.hidden), context = Precision::input(s, s.qkv),
+               wide = Precision::input(s, s.wide);
     // a row of quantised values is as wide as its product; in float32 the context stands among queries, keys and values
     const int64_t context_stride = context.scale ? model.heads_width() : model.qkv_width;
 

@@ -1,4 +1,5 @@
-// The C interface, translated: every argument is checked, every exception becomes a code. The work is in session.cpp.
+// The C interface, translated: every argument is checked, every exception becomes a code. The work is in tensors.cpp
+// and schedule.cpp.
 #include "engine.h"
 
 #include <new>
@@ -70,8 +71,8 @@ vt_engine* vt_create(const vt_sizes* sizes, int32_t precision, int32_t threads) 
 
 void vt_destroy(vt_engine* engine) { delete engine; }
 
-int32_t vt_set_tensor(
-    vt_engine* engine, int32_t role, int32_t layer, const float* data, int64_t rows, int64_t columns) {
+int32_t vt_set_tensor(vt_engine* engine, int32_t role, int32_t layer, const float* data, int64_t rows,
+                      int64_t columns) {
     return guarded([&] {
         if (!engine || !data) throw Refusal(VT_BAD_ARGUMENT, "engine or data is null");
         engine->session.set_tensor(role, layer, data, rows, columns);
@@ -85,9 +86,8 @@ int32_t vt_ready(vt_engine* engine) {
     });
 }
 
-int32_t vt_encode(
-    vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types, int64_t tokens,
-    const int64_t* boundaries, int64_t sequences, float* out) {
+int32_t vt_encode(vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types, int64_t tokens,
+                  const int64_t* boundaries, int64_t sequences, float* out) {
     return guarded([&] {
         if (!engine || !boundaries) throw Refusal(VT_BAD_ARGUMENT, "engine or boundaries is null");
         if (tokens > 0 && (!ids || !positions || !out)) throw Refusal(VT_BAD_ARGUMENT, "ids, positions or out is null");

@@ -1,7 +1,7 @@
 // What the kernels of every instruction set see of a model: plain structs of sizes and pointers.
 //
-// Widths inside are padded with zeros so that no kernel has a special case: a head to whole vectors, a matrix's columns to
-// whole panels. Zero weights make zero results, so padding stays zero through every layer.
+// Widths inside are padded with zeros so that no kernel has a special case: a head to whole vectors, a matrix's columns
+// to whole panels. Zero weights make zero results, so padding stays zero through every layer.
 #pragma once
 #include <cstdint>
 
@@ -87,7 +87,8 @@ struct Scratch {
     float* row;     // the widest row
 };
 
-// The threads that work on one chunk: each does part `part` of `parts` of every step, and waits for the others after it.
+// The threads that work on one chunk: each does part `part` of `parts` of every step, and waits for the others after
+// it.
 struct Team {
     int part, parts;
     void* barrier;

@@ -24,7 +24,8 @@ private:
     std::vector<std::unique_ptr<void, Free>> blocks_;
 };
 
-// Where output or input i of a matrix goes: groups of `size` stand `width` apart, from `first` on. Heads are such groups.
+// Where output or input i of a matrix goes: groups of `size` stand `width` apart, from `first` on. Heads are such
+// groups.
 struct Places {
     int64_t first = 0, size = 1, width = 1;
     int64_t operator()(int64_t i) const { return first + i / size * width + i % size; }

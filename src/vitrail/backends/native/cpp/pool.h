@@ -34,8 +34,8 @@ private:
     std::vector<std::thread> workers_;
 };
 
-// Holds threads until all have come. The steps between two meetings take microseconds, so it spins first; then it yields,
-// as the one that is missing may need this processor.
+// Holds threads until all have come. The steps between two meetings take microseconds, so it spins first; then it
+// yields, as the one that is missing may need this processor.
 class Barrier {
 public:
     explicit Barrier(int threads) : threads_(threads) {}

@@ -49,13 +49,17 @@ static void mix_vectors(const float* row, int size, float* out) {
     static_assert(mix == 8, "the factor below is 1/√8");
     for (int start = 0; start < size; start += mix * V::lanes) {
         F v[mix];
-        VT_UNROLL for (int i = 0; i < mix; i++) v[i] = V::mul(V::load(row + start + V::lanes * i), V::all(0.35355339059f));
-        VT_UNROLL for (int step = 1; step < mix; step *= 2) VT_UNROLL for (int i = 0; i < mix; i++) if (!(i & step)) {
-            const F a = v[i], b = v[i + step];
-            v[i] = V::add(a, b);
-            v[i + step] = V::sub(a, b);
-        }
-        VT_UNROLL for (int i = 0; i < mix; i++) V::store(out + start + V::lanes * i, v[i]);
+        VT_UNROLL for (int i = 0; i < mix; i++)
+            v[i] = V::mul(V::load(row + start + V::lanes * i), V::all(0.35355339059f));
+        VT_UNROLL for (int step = 1; step < mix; step *= 2) VT_UNROLL
+            for (int i = 0; i < mix; i++)
+                if (!(i & step)) {
+                    const F a = v[i], b = v[i + step];
+                    v[i] = V::add(a, b);
+                    v[i + step] = V::sub(a, b);
+                }
+        VT_UNROLL for (int i = 0; i < mix; i++)
+            V::store(out + start + V::lanes * i, v[i]);
     }
 }
 
@@ -64,7 +68,8 @@ template <class Precision>
 VT_INLINE void hand_over(const float*, int, int64_t, const Activations&) {}
 template <>
 void hand_over<Int8>(const float* floats, int size, int64_t r, const Activations& s) {
-    quantise(floats, size, static_cast<V::Quantised*>(s.quantised.data) + r * size, s.quantised.scale[r], s.quantised.low[r]);
+    quantise(floats, size, static_cast<V::Quantised*>(s.quantised.data) + r * size, s.quantised.scale[r],
+             s.quantised.low[r]);
 }
 
 // The same for a hidden state, which is mixed first.

@@ -1,7 +1,7 @@
 // The session's second half: a call is cut into chunks of whole sequences, and the chunks are given to the threads.
 //
-// With chunks enough, each thread takes one after the other and never waits. With few (a single text), all threads share
-// one chunk: the columns of every product, the heads and the rows are split among them.
+// With chunks enough, each thread takes one after the other and never waits. With few (a single text), all threads
+// share one chunk: the columns of every product, the heads and the rows are split among them.
 #include <algorithm>
 #include <atomic>
 #include <numeric>
@@ -56,8 +56,15 @@ Session::Plan Session::plan(const Call& call) const {
     plan.tokens.reserve(call.tokens);
     plan.starts.reserve(2 * call.sequences);
     for (size_t i = 0; i < order.size() && length(order[i]);) {
-        Chunk chunk{call.ids, call.positions, call.types, plan.tokens.data() + plan.tokens.size(),
-                    plan.starts.data() + plan.starts.size(), 0, 0, static_cast<int>(length(order[i])), call.out};
+        Chunk chunk{call.ids,
+                    call.positions,
+                    call.types,
+                    plan.tokens.data() + plan.tokens.size(),
+                    plan.starts.data() + plan.starts.size(),
+                    0,
+                    0,
+                    static_cast<int>(length(order[i])),
+                    call.out};
         plan.starts.push_back(0);
         do {
             const int64_t first = call.boundaries[order[i]], count = length(order[i]);
@@ -117,11 +124,13 @@ void Session::encode(const Call& call) {
     pool_.run([&](int part) {
         if (share) {
             for (const Chunk& chunk : plan.chunks)
-                run(model_, chunk, workspaces_[0].activations, workspaces_[part].scratch, {part, threads, &barrier_, wait});
+                run(model_, chunk, workspaces_[0].activations, workspaces_[part].scratch,
+                    {part, threads, &barrier_, wait});
             return;
         }
         for (size_t i; (i = next.fetch_add(1)) < plan.chunks.size();)
-            run(model_, plan.chunks[i], workspaces_[part].activations, workspaces_[part].scratch, {0, 1, nullptr, nullptr});
+            run(model_, plan.chunks[i], workspaces_[part].activations, workspaces_[part].scratch,
+                {0, 1, nullptr, nullptr});
     });
 }
 

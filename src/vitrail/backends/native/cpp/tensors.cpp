@@ -22,13 +22,18 @@ Shape shape_of(vt_role role, const vt_sizes& s) {
         case VT_TYPE_TABLE: return {s.num_token_types, hidden, s.num_token_types == 0, false};
         case VT_EMBEDDING_GAIN: return {1, hidden, !s.embedding_norm, false};
         case VT_EMBEDDING_SHIFT: return {1, hidden, true, false};
-        case VT_QUERY: case VT_KEY: case VT_VALUE: return {heads, hidden, false, true};
-        case VT_QUERY_BIAS: case VT_KEY_BIAS: case VT_VALUE_BIAS: return {1, heads, true, true};
+        case VT_QUERY:
+        case VT_KEY:
+        case VT_VALUE: return {heads, hidden, false, true};
+        case VT_QUERY_BIAS:
+        case VT_KEY_BIAS:
+        case VT_VALUE_BIAS: return {1, heads, true, true};
         case VT_OUTPUT: return {hidden, heads, false, true};
         case VT_UP: return {wide, hidden, false, true};
         case VT_UP_BIAS: return {1, wide, true, true};
         case VT_DOWN: return {hidden, wide, false, true};
-        case VT_ATTENTION_GAIN: case VT_FEED_FORWARD_GAIN: return {1, hidden, false, true};
+        case VT_ATTENTION_GAIN:
+        case VT_FEED_FORWARD_GAIN: return {1, hidden, false, true};
         default: return {1, hidden, true, true};  // biases of output and down, shifts
     }
 }
@@ -56,6 +61,11 @@ vt_sizes checked(const vt_sizes& s) {
     return s;
 }
 
+int32_t checked_threads(int32_t threads) {
+    require(threads >= 1 && threads <= 1024, "threads is " + std::to_string(threads) + "; from 1 to 1024");
+    return threads;
+}
+
 }  // namespace
 
 Session::Session(const vt_sizes& sizes, int32_t precision, int32_t threads, const Kernels& kernels)
@@ -63,7 +73,7 @@ Session::Session(const vt_sizes& sizes, int32_t precision, int32_t threads, cons
       int8_(precision == VT_INT8),
       layers_(checked(sizes).num_layers),
       given_(int64_t(sizes.num_layers) * VT_NUM_ROLES),
-      pool_((require(threads >= 1 && threads <= 1024, "threads is " + std::to_string(threads) + "; from 1 to 1024"), threads)),
+      pool_(checked_threads(threads)),
       barrier_(threads),
       workspaces_(threads) {
     require(precision == VT_FLOAT32 || precision == VT_INT8, "precision is neither VT_FLOAT32 nor VT_INT8");
@@ -102,8 +112,8 @@ void Session::place_tensor(vt_role role, Layer& layer, const float* data, int64_
         if (!place) place = memory_.take<float>(model_.hidden_width);
         std::copy(data, data + columns, place);
     };
-    const auto linear = [&](Linear& place, bool bias, int64_t inputs, int64_t outputs, Places in, Places out, bool mixed,
-                            float factor) {
+    const auto linear = [&](Linear& place, bool bias, int64_t inputs, int64_t outputs, Places in, Places out,
+                            bool mixed, float factor) {
         if (!place.weights) place = make_linear(memory_, inputs, outputs, int8_, kernels_.layout);
         const Packing packing{kernels_.layout, int8_, mixed, factor, out, in};
         if (bias)
@@ -113,7 +123,8 @@ void Session::place_tensor(vt_role role, Layer& layer, const float* data, int64_
     };
     const auto head_linear = [&](int part, bool bias) {
         const Places out{part * heads_width, s.head_dim, model_.head_width};
-        linear(layer.qkv, bias, model_.hidden_width, model_.qkv_width, plain, out, true, part == 0 ? query_factor : 1.0f);
+        linear(layer.qkv, bias, model_.hidden_width, model_.qkv_width, plain, out, true,
+               part == 0 ? query_factor : 1.0f);
     };
 
     switch (role) {
@@ -122,18 +133,24 @@ void Session::place_tensor(vt_role role, Layer& layer, const float* data, int64_
         case VT_TYPE_TABLE: model_.type_table = data; break;
         case VT_EMBEDDING_GAIN: norm(model_.embedding_norm.gain); break;
         case VT_EMBEDDING_SHIFT: norm(model_.embedding_norm.shift); break;
-        case VT_QUERY: case VT_QUERY_BIAS: head_linear(0, role == VT_QUERY_BIAS); break;
-        case VT_KEY: case VT_KEY_BIAS: head_linear(1, role == VT_KEY_BIAS); break;
-        case VT_VALUE: case VT_VALUE_BIAS: head_linear(2, role == VT_VALUE_BIAS); break;
-        case VT_OUTPUT: case VT_OUTPUT_BIAS:
+        case VT_QUERY:
+        case VT_QUERY_BIAS: head_linear(0, role == VT_QUERY_BIAS); break;
+        case VT_KEY:
+        case VT_KEY_BIAS: head_linear(1, role == VT_KEY_BIAS); break;
+        case VT_VALUE:
+        case VT_VALUE_BIAS: head_linear(2, role == VT_VALUE_BIAS); break;
+        case VT_OUTPUT:
+        case VT_OUTPUT_BIAS:
             linear(layer.output, role == VT_OUTPUT_BIAS, heads_width, model_.hidden_width, heads, plain, false, 1.0f);
             break;
         case VT_ATTENTION_GAIN: norm(layer.attention_norm.gain); break;
         case VT_ATTENTION_SHIFT: norm(layer.attention_norm.shift); break;
-        case VT_UP: case VT_UP_BIAS:
+        case VT_UP:
+        case VT_UP_BIAS:
             linear(layer.up, role == VT_UP_BIAS, model_.hidden_width, model_.wide_width, plain, plain, true, 1.0f);
             break;
-        case VT_DOWN: case VT_DOWN_BIAS:
+        case VT_DOWN:
+        case VT_DOWN_BIAS:
             linear(layer.down, role == VT_DOWN_BIAS, model_.wide_width, model_.hidden_width, plain, plain, false, 1.0f);
             break;
         case VT_FEED_FORWARD_GAIN: norm(layer.feed_forward_norm.gain); break;
@@ -147,7 +164,8 @@ void Session::ready() {
         const Shape shape = shape_of(static_cast<vt_role>(role), model_.sizes);
         for (int32_t layer = 0; layer < (shape.in_layer ? model_.sizes.num_layers : 1); layer++)
             if (!shape.optional && !given(layer, role))
-                throw Refusal(VT_NOT_READY, "role " + std::to_string(role) + " of layer " + std::to_string(layer) + " is missing");
+                throw Refusal(VT_NOT_READY,
+                              "role " + std::to_string(role) + " of layer " + std::to_string(layer) + " is missing");
     }
     const auto with_shift = [&](Norm& norm) {
         if (norm.gain && !norm.shift) norm.shift = memory_.take<float>(model_.hidden_width);

@@ -1,5 +1,5 @@
-// Vectors of 8 floats: AVX2 with FMA. With VT_VNNI the int8 products use AVX-VNNI's instruction; without it they multiply
-// 16-bit copies of the same numbers, which is exact too (the 8-bit instruction of AVX2 saturates).
+// Vectors of 8 floats: AVX2 with FMA. With VT_VNNI the int8 products use AVX-VNNI's instruction; without it they
+// multiply 16-bit copies of the same numbers, which is exact too (the 8-bit instruction of AVX2 saturates).
 #define VT_INLINE static inline __attribute__((always_inline))
 #define VT_UNROLL _Pragma("GCC unroll 32")
 
