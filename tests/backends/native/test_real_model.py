@@ -51,4 +51,4 @@ def test_int8_keeps_the_directions(isa: str, encoder: vitrail.Encoder, batch: tu
     found = cosines(NativeEngine(encoder.model, "int8", 2).run(*batch), expected, batch[1])
 
     assert found.mean() >= 0.999
-    assert found.min() >= 0.997
+    assert found.min() >= 0.995
