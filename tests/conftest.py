@@ -10,7 +10,6 @@ import jaxtyping
 import pytest
 import torch
 
-
 # Of all tests but the slow ones, on 2 cores.
 MOST_SECONDS = 600
 _STARTED = time.monotonic()
