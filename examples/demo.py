@@ -64,7 +64,7 @@ def main() -> None:
     print(f"{len(texts)} functions of Python's standard library and what each does, in {source}")
     run("embed", str(source), "-o", str(OUT / "functions.parquet"), "--overwrite")
     for question in QUESTIONS:
-        run("search", str(OUT / "functions.parquet"), question, "-k", "3")
+        run("search", str(OUT / "functions.parquet"), question, "-k", "3", "--show", "name")
     print(f"\nThe vectors are in {OUT / 'functions.parquet'}. Ask your own:")
     print(f"  {Path(sys.executable).parent / 'vitrail'} search {OUT / 'functions.parquet'} 'your question'")
 

@@ -1,6 +1,7 @@
 """Fixtures every test may use. Real models come from installed packages: their files are read, their code never run."""
 
 import os
+import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -9,12 +10,24 @@ import jaxtyping
 import pytest
 import torch
 
+# Of all tests but the slow ones, on 2 cores.
+MOST_SECONDS = 600
+_STARTED = time.monotonic()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # The tests' tensors are tiny: threads would only wait for one another, several times longer than the work takes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
     torch.set_num_threads(1)
     config.addinivalue_line("filterwarnings", "error::vitrail.errors.VitrailWarning")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """`make test` must stay short on 2 cores: a run without the slow tests that takes too long has failed."""
+    seconds = time.monotonic() - _STARTED
+    if session.config.option.markexpr == "not slow" and exitstatus == 0 and seconds > MOST_SECONDS:
+        print(f"\nthe tests took {seconds:.0f} s, at most {MOST_SECONDS} are allowed: mark the longest as slow")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 
 from vitrail.checkpoints.config_files import read_config
 from vitrail.checkpoints.hub import Snapshot, locate
-from vitrail.checkpoints.sentence_transformers import read_sentence_transformer
+from vitrail.checkpoints.sentence_transformers import SentenceTransformerFolder, read_sentence_transformer
 from vitrail.checkpoints.tensor_files import TensorFiles
 from vitrail.checkpoints.weight_map import best_fit, plan_loading
 from vitrail.errors import TokenizerError, UnsafeFile
@@ -82,18 +82,13 @@ def load_model(
         for projection, state in zip(pooling.projections, described.read_projections(), strict=True):
             projection.load_state_dict(state)
     tokenizer = _tokenizer(folder, lowercase=described is not None and described.lowercase)
-    limits = [spec.max_length]
-    if tokenizer is not None:
-        limits.append(tokenizer.max_length)
-    if described is not None:
-        limits.append(described.max_length)
     return Loaded(
         snapshot=snapshot,
         family=family,
         model=model.eval(),
         pooling=pooling.to(dtype).eval(),
         tokenizer=tokenizer,
-        max_length=min((limit for limit in limits if limit is not None), default=None),
+        max_length=_max_length(model, tokenizer, described, values),
         prompts={} if described is None else described.prompts,
         default_prompt=None if described is None else described.default_prompt,
         lowercase=described is not None and described.lowercase,
@@ -102,6 +97,25 @@ def load_model(
         ignored_options=config.unread,
         encoder_folder=folder,
     )
+
+
+def _max_length(
+    model: EncoderModel,
+    tokenizer: Tokenizer | None,
+    described: SentenceTransformerFolder | None,
+    values: dict[str, Any],
+) -> int | None:
+    """The least of what positions, tokenizer and sentence-transformers folder allow; None for any length.
+
+    Where the folder is silent, what the model was trained for counts too, though rotary positions and distances would
+    go on: `vitrail.load(max_length=…)` goes there.
+    """
+    limits = [model.spec.max_length, tokenizer.max_length if tokenizer is not None else None]
+    if described is not None and described.max_length is not None:
+        limits.append(described.max_length)
+    else:
+        limits.append(values.get("max_position_embeddings"))
+    return min((limit for limit in limits if isinstance(limit, int)), default=None)
 
 
 def read_weights(model: EncoderModel, folder: Path, family: Family, dtype: torch.dtype | None) -> tuple[str, ...]:

@@ -150,3 +150,21 @@ def test_max_length_shortens(minilm_folder: Path):
     encoder = vitrail.load(minilm_folder, device="cpu", max_length=8)
     with pytest.warns(vitrail.TruncationWarning, match="8 tokens"):
         assert encoder.embed_detailed(["word " * 20]).used_tokens.tolist() == [8]
+
+
+def test_without_a_word_on_length_a_text_is_cut_to_what_the_model_was_trained_for(tmp_path: Path):
+    config = transformers.ModernBertConfig(
+        vocab_size=211,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=29,
+        max_position_embeddings=77,
+        pad_token_id=0,
+    )
+    transformers.ModernBertModel(config).save_pretrained(tmp_path)
+
+    assert vitrail.load(tmp_path, device="cpu").max_length == 77
+    assert vitrail.load(tmp_path, device="cpu", max_length=100).max_length == 100
+    ids = torch.arange(3, 103).unsqueeze(0)  # rotary positions go on
+    assert vitrail.load(tmp_path, device="cpu")(ids).isfinite().all()

@@ -1,11 +1,12 @@
 """The prepacked copy gives what the model gives, for any spec, and shares its parameters."""
 
+import pytest
 import torch
 from hypothesis import given
 
 from strategies import encoder_specs, packings, some
 from vitrail.backends.inference import Inference, evaluating
-from vitrail.backends.prepacked import PrepackedLinear, can_prepack, prepack
+from vitrail.backends.prepacked import PrepackedLinear, can_prepack, prepack, works_here
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
 
@@ -27,6 +28,17 @@ def test_parameters_are_shared_and_the_model_is_untouched():
     assert packed.embeddings.tokens.weight is model.embeddings.tokens.weight
     assert not any(isinstance(module, PrepackedLinear) for module in model.modules())
     assert any(isinstance(module, PrepackedLinear) for module in packed.modules())
+
+
+def test_a_machine_on_which_the_products_are_wrong_runs_the_model_itself(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(PrepackedLinear, "forward", lambda self, hidden: hidden[:, :3] * 0)
+    works_here.cache_clear()
+    try:
+        assert not works_here()
+    finally:
+        monkeypatch.undo()
+        works_here.cache_clear()
+    assert works_here() == torch.backends.mkldnn.is_available()
 
 
 def test_other_types_run_the_model_itself():

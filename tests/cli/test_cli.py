@@ -168,6 +168,20 @@ def test_search_finds_the_nearest_rows_with_the_models_query_prompt(tmp_path, te
     assert loads[1][1]["offline"] is True
 
 
+def test_search_shows_other_columns_of_the_input(tmp_path, texts, loads):
+    invoke("embed", texts, "-o", tmp_path / "out.parquet")
+
+    table = invoke("search", tmp_path / "out.parquet", "two", "-k", "1", "--show", "id")
+    as_json = invoke("search", tmp_path / "out.parquet", "two", "-k", "1", "--show", "id", "--json")
+    misspelt = invoke("search", tmp_path / "out.parquet", "two", "--show", "idd")
+
+    assert table.stdout.splitlines()[1].split() == ["rank", "score", "row", "id", "text"]
+    assert json.loads(as_json.stdout)["columns"] == {"id": "3"}
+    assert misspelt.exit_code == 2
+    assert "'idd'" in misspelt.stderr
+    assert "id, text" in misspelt.stderr
+
+
 def test_search_prints_a_table_that_no_text_can_steer(tmp_path, loads):
     (tmp_path / "in.jsonl").write_text(json.dumps({"text": "\x1b[31mred [bold]x[/bold] " + "long " * 99}) + "\n")
     invoke("embed", tmp_path / "in.jsonl", "-o", tmp_path / "out.parquet")

@@ -4,10 +4,14 @@ Sorted by length, so that sequences of equal length lie side by side (a kernel v
 budget of tokens, so that a batch of short texts holds many and a batch of long ones few.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from jaxtyping import Int64
+from torch import Tensor
+
+from vitrail.layers.packing import Packing
 
 
 def token_batches(lengths: Int64[np.ndarray, "sequences"], budget: int) -> Iterator[Int64[np.ndarray, "chosen"]]:
@@ -25,12 +29,30 @@ def token_batches(lengths: Int64[np.ndarray, "sequences"], budget: int) -> Itera
         start = stop
 
 
-def gather(
+def hidden_batches(
+    run: Callable[[Tensor, Packing], Tensor],
     ids: Int64[np.ndarray, "tokens"],
     boundaries: Int64[np.ndarray, "boundaries"],
-    chosen: Int64[np.ndarray, "chosen"],
-) -> Int64[np.ndarray, "some"]:
-    """The tokens of the chosen sequences, one sequence after the other."""
+    *,
+    budget: int,
+    device: torch.device,
+) -> Iterator[tuple[Int64[np.ndarray, "chosen"], Int64[np.ndarray, "rows"], Packing, Tensor]]:
+    """Run packed sequences batch by batch.
+
+    Gives, for each batch: which sequences it holds, where their tokens stand in `ids`, their packing, their hidden
+    states. To be used inside `evaluating`.
+    """
+    lengths = np.diff(boundaries)
+    for chosen in token_batches(lengths, budget):
+        packing = Packing.of(lengths[chosen].tolist(), device=device)
+        rows = places_of(boundaries, chosen)
+        yield chosen, rows, packing, run(torch.from_numpy(ids[rows]).to(device), packing)
+
+
+def places_of(
+    boundaries: Int64[np.ndarray, "boundaries"], chosen: Int64[np.ndarray, "chosen"]
+) -> Int64[np.ndarray, "rows"]:
+    """Where the tokens of the chosen sequences stand in the stream, one sequence after the other."""
     starts, lengths = boundaries[chosen], np.diff(boundaries)[chosen]
-    offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    return ids[np.arange(int(lengths.sum())) + offsets]
+    before = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    return np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)

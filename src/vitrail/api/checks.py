@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from vitrail.api.batches import token_batches
+from vitrail.api.batches import hidden_batches
 from vitrail.api.choices import chosen_batch_tokens
 from vitrail.api.encoder import Encoder
 from vitrail.api.load import load
@@ -75,17 +75,14 @@ def sequences_of(encoder: Encoder, texts: Sequence[str]) -> list[Ids]:
 def hidden_states(encoder: Encoder, sequences: Sequence[Ids], *, run: Run | None = None, alone: bool = False) -> Rows:
     """Of all tokens, in their order; by the fastest path or by `run`, in batches or each sequence alone."""
     run = encoder.inference.run if run is None else run
-    lengths = np.array([len(ids) for ids in sequences], dtype=np.int64)
-    found: list[Rows] = [np.zeros((0, encoder.hidden_size), dtype=np.float32)] * len(sequences)
+    boundaries = np.concatenate([[0], np.cumsum([len(ids) for ids in sequences], dtype=np.int64)])
+    found = np.zeros((boundaries[-1], encoder.hidden_size), dtype=np.float32)
     budget = 1 if alone else chosen_batch_tokens(None, encoder.device.type)
+    batches = hidden_batches(run, np.concatenate(sequences), boundaries, budget=budget, device=encoder.device)
     with evaluating(encoder):
-        for chosen in token_batches(lengths, budget):
-            packing = Packing.of(lengths[chosen].tolist(), device=encoder.device)
-            ids = torch.from_numpy(np.concatenate([sequences[index] for index in chosen])).to(encoder.device)
-            states = packing.split(run(ids, packing).float().cpu())
-            for index, rows in zip(chosen, states, strict=True):
-                found[index] = rows.numpy()
-    return np.concatenate(found)
+        for _, rows, _, hidden in batches:
+            found[rows] = hidden.float().cpu().numpy()
+    return found
 
 
 def check_neighbours(encoder: Encoder, texts: Sequence[str]) -> Check:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vitrail.errors import InputError
+
 # Tokens in one pass. On a CPU a batch should stay near the caches; a GPU wants enough work to fill it.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
 
@@ -11,12 +13,16 @@ ROLE_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus
 
 
 def checked_texts(texts: Any) -> list[str]:
-    """A sequence of texts (list, tuple, array, Series) as a list. What the texts hold is checked row by row later."""
+    """A sequence of texts (list, tuple, array, Series) as a list of str. What the texts hold is checked later."""
     if isinstance(texts, str | bytes):
         raise TypeError("give a sequence of texts here; a single text is embed's")
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
         raise TypeError(f"texts must be a str or a sequence of str, got {type(texts).__name__}")
-    return list(texts)
+    texts = list(texts)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"a text must be a str, this is {type(text).__name__}", row=row)
+    return texts
 
 
 def chosen_prompt(prompt: str | None, prompts: Mapping[str, str], default: str | None) -> str:

@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 
-from vitrail.api.batches import gather, token_batches
+from vitrail.api.batches import hidden_batches
 from vitrail.api.embeddings import Embeddings
 from vitrail.api.progress import Progress
 from vitrail.api.vector_cache import VectorCache
 from vitrail.backends.inference import evaluating
-from vitrail.errors import NonFiniteOutput, TruncationWarning
-from vitrail.layers.packing import Packing
+from vitrail.errors import InputError, NonFiniteOutput, TruncationWarning
 from vitrail.tokenization import TokenBatch
 
 if TYPE_CHECKING:
@@ -47,7 +45,13 @@ def embed(
     places = {text: place for place, text in enumerate(distinct)}
     found = cache.get(list(distinct)) if cache is not None else {}
     wanted = [text for text in distinct if text not in found]
-    computed = _compute(encoder, wanted, options, progress)
+    try:
+        computed = _compute(encoder, wanted, options, progress)
+    except InputError as error:  # its row is that of the distinct texts
+        if error.row is None:
+            raise
+        words = str(error).removeprefix(f"row {error.row}: ")
+        raise type(error)(words, row=texts.index(wanted[error.row])) from None
     if cache is not None:
         cache.put(wanted, computed)
         computed = _merge(list(distinct), found, wanted, computed)
@@ -83,15 +87,13 @@ def _compute(encoder: "Encoder", texts: Sequence[str], options: Options, progres
     )
     skipped = 0 if encoder.pooling_spec.include_prompt else batch.prompt_tokens
     vectors = np.zeros((len(batch.boundaries) - 1, encoder.dimensions), dtype=np.float32)
-    lengths = np.diff(batch.boundaries)
-    device = encoder.device
     pool = encoder.pooling if options.normalize else encoder.pooling.unnormalized
-    with evaluating(encoder), progress.over(int(lengths.sum())) as advance:
-        for chosen in token_batches(lengths, options.batch_tokens):
-            packing = Packing.of(lengths[chosen].tolist(), device=device)
-            ids = torch.from_numpy(gather(batch.ids, batch.boundaries, chosen)).to(device)
-            pooled = pool(encoder.inference.run(ids, packing), packing, skipped)
-            vectors[chosen] = pooled.float().cpu().numpy()
+    batches = hidden_batches(
+        encoder.inference.run, batch.ids, batch.boundaries, budget=options.batch_tokens, device=encoder.device
+    )
+    with evaluating(encoder), progress.over(len(batch.ids)) as advance:
+        for chosen, _, packing, hidden in batches:
+            vectors[chosen] = pool(hidden, packing, skipped).float().cpu().numpy()
             advance(packing.num_tokens)
     windows = len(vectors) != len(texts)
     if windows:

@@ -189,6 +189,8 @@ class Encoder(nn.Module):
         cache: str | os.PathLike[str] | None = None,
     ) -> Iterator[Embeddings]:
         """Embed any number of texts in flat memory: yields chunks in the order of the stream."""
+        if isinstance(texts, str):
+            raise TypeError("embed_stream takes many texts; a single one is embed's")
         options = self._options(prompt, normalize, dimensions, overlong, batch_tokens)
         return embed_in_chunks(texts, lambda chunk: self._embed(chunk, options, False, cache))
 

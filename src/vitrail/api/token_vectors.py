@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from vitrail.api.batches import gather, token_batches
-from vitrail.api.choices import BATCH_TOKENS, checked_texts
+from vitrail.api.batches import hidden_batches
+from vitrail.api.choices import checked_texts, chosen_batch_tokens
 from vitrail.api.embeddings import Tokens
 from vitrail.backends.inference import evaluating
 from vitrail.errors import NonFiniteOutput
-from vitrail.layers.packing import Packing
 from vitrail.tokenization import merge_windows
 
 if TYPE_CHECKING:
@@ -29,15 +27,12 @@ def embed_tokens(encoder: "Encoder", texts: Sequence[str], *, overlong: "Overlon
     stride = room // _STRIDE_SHARE if overlong == "window" and room is not None else 0
     placed = tokenizer.tokens(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
     batch = tokenizer.encode(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
-    lengths = np.diff(batch.boundaries)
     vectors = np.zeros((len(batch.ids), encoder.hidden_size), dtype=np.float32)
-    budget = BATCH_TOKENS.get(encoder.device.type, BATCH_TOKENS["cpu"])
+    budget = chosen_batch_tokens(None, encoder.device.type)
+    batches = hidden_batches(encoder.inference.run, batch.ids, batch.boundaries, budget=budget, device=encoder.device)
     with evaluating(encoder):
-        for chosen in token_batches(lengths, budget):
-            packing = Packing.of(lengths[chosen].tolist(), device=encoder.device)
-            ids = torch.from_numpy(gather(batch.ids, batch.boundaries, chosen)).to(encoder.device)
-            rows = gather(np.arange(len(batch.ids)), batch.boundaries, chosen)
-            vectors[rows] = encoder.inference.run(ids, packing).float().cpu().numpy()
+        for _, rows, _, hidden in batches:
+            vectors[rows] = hidden.float().cpu().numpy()
     merged = merge_windows(batch, vectors)
     broken = [row for row, text in enumerate(merged) if not np.isfinite(text).all()]
     if broken:

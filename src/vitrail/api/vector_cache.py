@@ -7,8 +7,8 @@ file at once.
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,26 +76,28 @@ class VectorCache:
             if finite[row]
         ]
         if rows:
-            with self._open() as connection, connection:
+            with self._open() as connection:
                 connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?, ?)", rows)
 
     def _key(self, text: str) -> bytes:
         return hashlib.sha256(self._prefix + text.encode("utf-8", "surrogatepass")).digest()
 
-    def _open(self) -> "closing[sqlite3.Connection]":
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on the file; whatever the store finds wrong is an error that names it."""
         try:
-            connection = sqlite3.connect(self.path, timeout=_TIMEOUT_SECONDS)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, input_tokens INTEGER "
-                "NOT NULL, used_tokens INTEGER NOT NULL, truncated INTEGER NOT NULL) WITHOUT ROWID"
-            )
+            with closing(sqlite3.connect(self.path, timeout=_TIMEOUT_SECONDS)) as connection, connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, input_tokens "
+                    "INTEGER NOT NULL, used_tokens INTEGER NOT NULL, truncated INTEGER NOT NULL) WITHOUT ROWID"
+                )
+                yield connection
         except sqlite3.Error as error:
             raise VitrailError(
                 f"{self.path} cannot be used as a cache of vectors ({error}). Name another file, or delete it."
             ) from error
-        return closing(connection)
 
 
 def _parts(items: list[bytes], size: int) -> Iterable[list[bytes]]:

@@ -7,6 +7,7 @@ itself is untouched: its points (layers/taps.py) and gradients are there as ever
 """
 
 import copy
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -36,10 +37,27 @@ class PrepackedLinear(nn.Module):
 
 
 def can_prepack(model: EncoderModel) -> bool:
-    """Whether this machine and model allow it: a CPU with oneDNN, float32 throughout."""
-    return torch.backends.mkldnn.is_available() and all(
+    """Whether this machine and model allow it: a CPU on which oneDNN gives the right numbers, float32 throughout."""
+    return works_here() and all(
         parameter.device.type == "cpu" and parameter.dtype == torch.float32 for parameter in model.parameters()
     )
+
+
+@cache
+def works_here() -> bool:
+    """Whether a small prepacked product equals torch's own on this machine; asked once a process."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    linear = nn.utils.skip_init(nn.Linear, 5, 3)
+    rows = torch.linspace(-2, 2, 20).view(4, 5)
+    with torch.no_grad():
+        linear.weight.copy_(torch.linspace(-1, 1, 15).view(3, 5))
+        linear.bias.copy_(torch.tensor([0.5, -0.5, 0.0]))
+        wanted = nn.functional.gelu(linear(rows))
+        try:
+            return torch.allclose(PrepackedLinear(linear, activation="gelu")(rows), wanted, atol=1e-6)
+        except (RuntimeError, AttributeError):  # a processor or a torch without these products
+            return False
 
 
 def prepack(model: EncoderModel) -> EncoderModel:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,9 @@ def search(
     queries: Annotated[list[str], typer.Argument(metavar="QUERY", help="One or more texts to look for.")],
     count: Annotated[int, typer.Option("-k", min=1, help="How many rows to show.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per hit instead of a table.")] = False,
+    show: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Show this column of the input too; may be repeated.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Where the model is now, if the file's name for it is stale.")
     ] = None,
@@ -33,13 +37,13 @@ def search(
         dimensions=description["dimensions"],
     ).vectors
     cosine = not description["normalized"] and encoder.similarity_name != "dot"
-    found = nearest(embeddings, vectors, count=count, cosine=cosine, column=description.get("column"))
+    found = nearest(embeddings, vectors, count=count, cosine=cosine, column=description.get("column"), show=show or ())
     for query, hits in zip(queries, found.hits, strict=True):
         if as_json:
             for rank, hit in enumerate(hits, start=1):
                 print(json.dumps({"query": query, "rank": rank, **hit._asdict()}, ensure_ascii=False))
         else:
-            print_table(query, hits)
+            print_table(query, hits, show or [])
     skipped = f" (skipped without a vector: {found.skipped:,})" if found.skipped else ""
     measure = "cosine" if cosine else "dot product"
     print(f"vitrail: searched {found.searched:,} rows by {measure}{skipped}", file=sys.stderr)
@@ -67,7 +71,7 @@ def load_maker(description: dict[str, Any], model: str | None, embeddings: Path)
     return encoder
 
 
-def print_table(query: str, hits: list[Any]) -> None:
+def print_table(query: str, hits: list[Any], show: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -75,9 +79,13 @@ def print_table(query: str, hits: list[Any]) -> None:
     table = Table(title=Text(printable(query)), title_justify="left", box=None, expand=True, pad_edge=False)
     for heading in ("rank", "score", "row"):
         table.add_column(heading, justify="right", no_wrap=True)
+    for name in show:
+        table.add_column(Text(printable(name)), no_wrap=True, overflow="ellipsis", max_width=32)
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for rank, hit in enumerate(hits, start=1):
-        table.add_row(str(rank), f"{hit.score:.4f}", str(hit.row), Text(printable(hit.text or "")))
+        shown = ("" if value is None else str(value) for value in hit.columns.values())
+        cells = [Text(printable(value)) for value in (*shown, hit.text or "")]
+        table.add_row(str(rank), f"{hit.score:.4f}", str(hit.row), *cells)
     Console(highlight=False).print(table)
 
 

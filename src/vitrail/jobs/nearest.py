@@ -1,20 +1,25 @@
 """The rows of an embeddings file nearest to a query: exact, in flat memory, ties in order of the rows."""
 
 import heapq
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from vitrail.errors import FileFormatError
 from vitrail.files.embeddings import EmbeddingBatch, read_embeddings
 from vitrail.files.rows import RESERVED_COLUMNS, TEXT_COLUMNS
 
 
 class Hit(NamedTuple):
+    """`columns`: those of the input that were asked for, by name."""
+
     score: float
     row: int
     text: str | None
+    columns: dict[str, object]
 
 
 class Nearest(NamedTuple):
@@ -26,9 +31,15 @@ class Nearest(NamedTuple):
 
 
 def nearest(
-    path: Path, queries: Float[np.ndarray, "queries dimensions"], *, count: int, cosine: bool, column: str | None = None
+    path: Path,
+    queries: Float[np.ndarray, "queries dimensions"],
+    *,
+    count: int,
+    cosine: bool,
+    column: str | None = None,
+    show: Sequence[str] = (),
 ) -> Nearest:
-    """The `count` rows with the greatest dot product (or cosine) with each query.
+    """The `count` rows with the greatest dot product (or cosine) with each query, and their columns named in `show`.
 
     Summed in float64 and rounded to float32, so that equal vectors score equal wherever they stand.
     """
@@ -42,14 +53,28 @@ def nearest(
             continue
         vectors = unit(batch.vectors) if cosine else batch.vectors.astype(np.float64)
         for position, scores in enumerate((wanted @ vectors.T).astype(np.float32)):
-            found = hits[position] + best_of(batch, scores, count, column)
+            found = hits[position] + best_of(batch, scores, count, column, show)
             hits[position] = heapq.nsmallest(count, found, key=lambda hit: (-hit.score, hit.row))
     return Nearest(hits, searched, skipped)
 
 
-def best_of(batch: EmbeddingBatch, scores: Float[np.ndarray, " rows"], count: int, column: str | None) -> list[Hit]:
-    order = np.lexsort((batch.numbers, -scores))[:count]
-    return [Hit(float(scores[i]), int(batch.numbers[i]), text_of(dict(batch.columns[i]), column)) for i in order]
+def best_of(
+    batch: EmbeddingBatch,
+    scores: Float[np.ndarray, " rows"],
+    count: int,
+    column: str | None,
+    show: Sequence[str],
+) -> list[Hit]:
+    hits = []
+    for i in np.lexsort((batch.numbers, -scores))[:count]:
+        columns = dict(batch.columns[i])
+        unknown = [name for name in show if name not in columns]
+        if unknown:
+            there = ", ".join(name for name in columns if name not in RESERVED_COLUMNS) or "none"
+            raise FileFormatError(f"there is no column {unknown[0]!r} to show; the input's columns are: {there}")
+        shown = {name: columns[name] for name in show}
+        hits.append(Hit(float(scores[i]), int(batch.numbers[i]), text_of(columns, column), shown))
+    return hits
 
 
 def text_of(columns: dict[str, object], wanted: str | None) -> str | None:

@@ -45,8 +45,9 @@ class Packing:
         lengths = tuple(lengths)
         if any(length < 0 for length in lengths):
             raise ValueError(f"lengths must not be negative, got {min(lengths)}")
-        columns = torch.cat([torch.arange(length) for length in lengths]) if lengths else torch.zeros(0)
-        return cls(lengths, columns.long().to(device))
+        each = torch.tensor(lengths, dtype=torch.long)
+        columns = torch.arange(int(each.sum())) - torch.repeat_interleave(each.cumsum(0) - each, each)
+        return cls(lengths, columns.to(device))
 
     @classmethod
     def of_mask(
