@@ -20,6 +20,10 @@ from vitrail.models import EncoderModel, EncoderSpec, LearnedPositions
 
 _WIDEST_HEAD = 256
 
+# The engines of a process take turns, each with all its threads: together they would have more than there are cores.
+_TURN = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_TURN=threading.Lock()))
+
 
 def unsupported(spec: EncoderSpec) -> str | None:
     """Why the engine cannot run models of this spec exactly, in words that follow "the model has"; None: it can."""
@@ -48,8 +52,8 @@ class NativeEngine:
     float32 differs from the model by rounding. int8 quantises the inputs of every product per token and the weights per
     output; softmax, normalisations and the residual stream stay in float32.
 
-    May be called from several threads at once; the calls take turns, each with all `threads`. A forked process packs
-    the weights again when it first runs.
+    May be called from several threads at once; the calls to all engines of a process take turns, each with all its
+    `threads`. A forked process packs the weights again when it first runs.
     """
 
     def __init__(self, model: EncoderModel, precision: str = "float32", threads: int | None = None):
@@ -87,18 +91,12 @@ class NativeEngine:
         ids, columns, types, boundaries = (each.data_ptr() if each is not None else None for each in kept)
         hidden = torch.empty(input_ids.shape[0], spec.hidden_size, dtype=torch.float32)
         handle = self._current()
-        _check(
-            library().vt_encode(
-                handle.pointer,
-                ids,
-                columns,
-                types,
-                input_ids.shape[0],
-                boundaries,
-                packing.num_sequences,
-                hidden.data_ptr(),
+        tokens, sequences = input_ids.shape[0], packing.num_sequences
+        with _TURN:
+            code = library().vt_encode(
+                handle.pointer, ids, columns, types, tokens, boundaries, sequences, hidden.data_ptr()
             )
-        )
+            _check(code)
         return hidden
 
     def _current(self) -> "_Handle":
