@@ -9,6 +9,7 @@ from torch import nn
 from vitrail.backends import inference as room
 from vitrail.backends.inference import NATIVE, PREPACKED, TORCH, Inference, evaluating
 from vitrail.backends.survey import Surveyor
+from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
 from vitrail.models.positions import LearnedPositions
@@ -82,6 +83,40 @@ def test_a_listener_a_changed_weight_and_an_exchanged_module_are_noticed():
     with torch.no_grad():
         torch.testing.assert_close(run(inference), model(IDS, PACKING), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(run(inference), before * 3, atol=1e-3)
+
+
+def test_a_model_that_is_not_what_its_spec_says_runs_itself():
+    class Louder(nn.Linear):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(hidden)
+
+    for alter in (
+        lambda model: setattr(model.layers[0].attention, "value", Louder(8, 8)),
+        lambda model: (
+            setattr(model.layers[0].feed_forward, "up", nn.Linear(8, 5))
+            or setattr(model.layers[0].feed_forward, "down", nn.Linear(5, 8))
+        ),
+        lambda model: setattr(model.layers[1], "forward", lambda hidden, packing, relation=None: hidden),
+        lambda model: model.layers.append(model.layers[0]),
+    ):
+        inference = Inference(bert_shaped())
+        assert inference.path.name == NATIVE
+        alter(inference.model)
+        inference = Inference(inference.model)
+        assert inference.path.name == TORCH
+        with torch.no_grad():
+            assert torch.equal(run(inference), inference.model(IDS, PACKING))
+        assert "not what the model's spec describes" in (inference.native_refusal() or "")
+
+
+def test_another_kernel_is_used_when_it_is_set():
+    inference = Inference(bert_shaped())
+    assert inference.path.name == NATIVE
+
+    inference.model.use_kernel(reference)
+
+    assert inference.path.name == PREPACKED
+    assert "another kernel (reference)" in (inference.native_refusal() or "")
 
 
 def test_a_replaced_parameter_is_noticed():

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
-from vitrail.backends.survey import Survey, Surveyor
+from vitrail.backends.survey import Survey, Surveyor, departure
 from vitrail.errors import BackendError
+from vitrail.layers.kernels import fused
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel
 
@@ -70,6 +71,10 @@ class Inference:
         reason = unsupported(self.model.spec)
         if reason is not None:
             return f"the model has {reason}"
+        if (name := departure(self.model)) is not None:
+            return f"{name} is not what the model's spec describes"
+        if any(kernel is not fused for kernel in self._surveyor.look().kernels):
+            return f"attention was set to run on another kernel ({self.model.kernel_name})"
         for parameter in self.model.parameters():
             if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
                 return f"the model is in {str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
@@ -111,7 +116,7 @@ class Inference:
         own = str(parameter.dtype).removeprefix("torch.")
         # a GPU wants work to fill it; a CPU does best with a batch near its caches
         usual = 65536 if parameter.device.type == "cuda" else 2048
-        if seen.watched:
+        if seen.watched or departure(self.model) is not None:
             return Path(name=TORCH, precision=own, batch_tokens=usual)
         if self.native_refusal() is None:
             return Path(name=NATIVE, precision=self.precision or own, batch_tokens=16384)
