@@ -1,7 +1,6 @@
-"""The engine's shared library: where it is, and its C interface (cpp/engine.h) as ctypes sees it."""
+"""The engine's shared library, which lies beside this file, and its C interface (cpp/engine.h) as ctypes sees it."""
 
 import ctypes
-import sys
 from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_void_p
 from enum import IntEnum
 from functools import cache
@@ -108,10 +107,5 @@ def library() -> ctypes.CDLL:
 
 
 def _file() -> Path | None:
-    """The library, beside this file or, in an editable install, wherever the package's other half lies."""
-    for folder in sys.modules[__package__].__path__:
-        for suffix in (".so", ".dylib", ".dll"):
-            file = Path(folder) / f"vitrail_native{suffix}"
-            if file.is_file():
-                return file
-    return None
+    files = (Path(__file__).with_name(f"vitrail_native{suffix}") for suffix in (".so", ".dylib", ".dll"))
+    return next((file for file in files if file.is_file()), None)
