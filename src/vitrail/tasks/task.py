@@ -1,0 +1,101 @@
+"""What every task is: rows become examples, a head turns hidden states into outputs, a loss sums over units, results
+come out.
+
+The idea: a task never divides. Its loss is a sum over units (rows, labelled tokens, masked tokens) and it says how many
+units an example has, so that whoever trains divides once by the units of a whole window of accumulation, however it was
+cut into batches.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from vitrail.layers.packing import Packing
+from vitrail.tokenization import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """A part that a column of the data plays in a task.
+
+    kind: "text" (str), "label" (str), "labels" (list of str), "tokens" (list of str), "tags" (list of str, as long as
+    the tokens), "number" (float), "texts" (list of str), "answers" (list of {"text": str, "start": int}).
+    """
+
+    name: str
+    kind: str
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One row, ready for the model.
+
+    sequences: ids of each sequence the row becomes: one for a text or a pair, several for an anchor with its positive
+        and negatives, or for the windows over a long context.
+    token_type_ids: of the same shapes, or None.
+    target: what the loss compares with, in the task's own form; None where only a prediction is wanted.
+    place: what decoding needs beside it (the text, offsets, words), in the task's own form.
+    row: the number of the row in its data.
+    """
+
+    sequences: tuple[Int64[np.ndarray, "_"], ...]
+    token_type_ids: tuple[Int64[np.ndarray, "_"], ...] | None = None
+    target: Any = None
+    place: Any = None
+    row: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the model sees of this row."""
+        return sum(len(sequence) for sequence in self.sequences)
+
+
+class Task(nn.Module):
+    """A head with all that belongs to it. Its parameters are the head's.
+
+    name: as in `vitrail.load(task=…)`. roles: the columns it reads. metric_names: what `score` returns, all of them
+    better when higher; the first is the one that is watched when nobody says.
+    couples_rows: the loss compares the rows of a window with each other (contrastive losses). Then `forward` gives one
+    vector per sequence, and `loss` must be given the outputs of a whole window at once.
+    """
+
+    name: ClassVar[str]
+    roles: ClassVar[tuple[Role, ...]]
+    metric_names: tuple[str, ...]
+    couples_rows: bool = False
+
+    @abstractmethod
+    def examples(
+        self, rows: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, *, max_length: int | None, first_row: int = 0
+    ) -> list[Example]:
+        """Rows, keyed by role, as examples; a row without a target gives an example without one."""
+
+    def draw(self, example: Example, generator: np.random.Generator) -> Example:
+        """The example as this epoch sees it (which tokens are masked, say); most tasks draw nothing."""
+        return example
+
+    def units(self, example: Example) -> int:
+        """Terms of the loss that this example adds."""
+        return 1
+
+    @abstractmethod
+    def forward(self, hidden: Float[Tensor, "tokens hidden"], packing: Packing, examples: Sequence[Example]) -> Tensor:
+        """Hidden states of all sequences of the examples, in their order, to the head's outputs."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, examples: Sequence[Example]) -> Float[Tensor, ""]:
+        """The sum of the loss over the units of these examples."""
+
+    @abstractmethod
+    def decode(self, outputs: Tensor, examples: Sequence[Example]) -> list[Any]:
+        """One frozen result per example."""
+
+    @abstractmethod
+    def score(self, results: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
+        """Every metric of `metric_names` over a whole set of data."""
