@@ -15,6 +15,8 @@
     ├── FileFormatError          an input file is not what its name says, or lacks a column
     ├── JobError                 a resumable job cannot go on
     │   └── FingerprintMismatch  what stands on disk was made by another model, input or option
+    ├── TrainingError            a run of training cannot begin or go on
+    │   └── TrainingDiverged     a loss or gradient is not finite; `step`, `rows` and `tensor` say where
     └── BackendError             the backend cannot do what was asked (for example gradients)
 
 Wrong arguments are `ValueError` and `TypeError`, as everywhere in Python. A message says what is wrong,
@@ -131,6 +133,18 @@ class FingerprintMismatch(JobError):
             f"{folder} was begun with something else: {listing}. Run the first command again to finish it, "
             "or delete that folder to start over."
         )
+
+
+class TrainingError(VitrailError):
+    """A run of training cannot begin or go on."""
+
+
+class TrainingDiverged(TrainingError):
+    """A loss or gradient is not finite: at `step` (from 1), with `rows` of the training data, first seen in `tensor`."""
+
+    def __init__(self, message: str, *, step: int, rows: Sequence[int], tensor: str):
+        self.step, self.rows, self.tensor = step, list(rows), tensor
+        super().__init__(message)
 
 
 class BackendError(VitrailError):

@@ -3,6 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitrail.layers.dropout import Dropout
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.learned import LearnedPositions
 from vitrail.layers.positions.sinusoidal import SinusoidalPositions
@@ -40,7 +41,7 @@ class Embeddings(nn.Module):
         self.token_types = nn.Embedding(num_token_types, embedding_size) if num_token_types else None
         self.positions = positions
         self.normalization = normalization
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if hidden_size is None or hidden_size == embedding_size:
             self.projection = None
         else:

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitrail.layers.attention import SelfAttention
+from vitrail.layers.dropout import Dropout
 from vitrail.layers.feed_forward import FeedForward
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.relation import Relation
@@ -36,10 +37,10 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.pre_norm = pre_norm
         self.attention = attention
-        self.attention_dropout = nn.Dropout(attention_dropout)
+        self.attention_dropout = Dropout(attention_dropout)
         self.attention_norm = attention_norm if attention_norm is not None else nn.Identity()
         self.feed_forward = feed_forward
-        self.feed_forward_dropout = nn.Dropout(feed_forward_dropout)
+        self.feed_forward_dropout = Dropout(feed_forward_dropout)
         self.feed_forward_norm = feed_forward_norm if feed_forward_norm is not None else nn.Identity()
         self.output = Tap()
 

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitrail.layers.activations import ACTIVATIONS, GatedActivation
+from vitrail.layers.dropout import Dropout
 
 
 class FeedForward(nn.Module):
@@ -33,7 +34,7 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(hidden_size, intermediate_size, bias=up_bias)
         self.gate = nn.Linear(hidden_size, intermediate_size, bias=up_bias) if gated else None
         self.activation = GatedActivation(activation) if gated else ACTIVATIONS[activation]()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.down = nn.Linear(intermediate_size, hidden_size, bias=down_bias)
 
     def forward(self, hidden: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:

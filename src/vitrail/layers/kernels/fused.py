@@ -14,12 +14,15 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from vitrail.layers.kernels.interface import ScoreBias, visible_keys
+from vitrail.layers.kernels.recorded import recorded
 from vitrail.layers.packing import Packing
 
 # The largest bias or mask that is built at once; a run that would need more is done in parts.
 _MAX_BIAS_BYTES = 64 * 2**20
 # Rows of a block in a windowed layer, as a multiple of the window: twice wastes half of the scores at most.
 _ROWS_PER_WINDOW = 2
+# Beyond it, the weights of `recorded` would fill the memory.
+_LONGEST_RECORDED = 512
 
 
 def fused(
@@ -38,10 +41,15 @@ def fused(
     group = query.shape[1] // key.shape[1]
     if group > 1:
         key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+    if _recordable(query, key, value, packing) and bias is None and not causal and window is None:
+        return recorded(query, key, value, packing, scale=scale, dropout=dropout)
     contexts = []
-    for first, count, length in _parts(packing, query.shape[1] if bias is not None else 0):
+    parts = list(_parts(packing, query.shape[1] if bias is not None else 0))
+    # split, and not sliced: the gradient of a slice is as large as the stream, for every slice
+    streams = (each.split([count * length for _, count, length in parts]) for each in (query, key, value))
+    for (first, count, length), *tensors in zip(parts, *streams, strict=True):
         rows = slice(first, first + count * length)
-        q, k, v = (each[rows].unflatten(0, (count, length)).transpose(1, 2) for each in (query, key, value))
+        q, k, v = (each.unflatten(0, (count, length)).transpose(1, 2) for each in tensors)
         # (1, length) when all sequences of the run have the same columns, else (count, length)
         columns = packing.columns[rows].unflatten(0, (count, length))[: 1 if packing.plain else count]
         narrow = None if packing.plain and window is not None and length <= window + 1 else window
@@ -59,6 +67,12 @@ def fused(
     if len(contexts) == 1:
         return contexts[0]
     return torch.cat(contexts) if contexts else torch.empty_like(query)
+
+
+def _recordable(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> bool:
+    """Whether gradients are wanted on the CPU, of sequences short enough to keep their weights."""
+    wanted = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
+    return wanted and query.device.type == "cpu" and packing.max_length <= _LONGEST_RECORDED
 
 
 def _parts(packing: Packing, num_biased_heads: int) -> Iterator[tuple[int, int, int]]:

@@ -43,7 +43,7 @@ class DisentangledRelation(Relation):
         self.position_to_content = position_to_content
         self.table = nn.Embedding(2 * self.span, hidden_size)
         self.normalization = normalization
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def of_layer(self, attention: Any) -> ScoreBias:
         vectors = self.table.weight if self.normalization is None else self.normalization(self.table.weight)

@@ -1,0 +1,78 @@
+"""The processes that train one model together, as torchrun starts them; mostly there is just one.
+
+Pieces of a window are dealt out in turn, gradients are summed, and as every loss is already divided by the units of the
+whole window, the sum is the gradient one process would have had.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+# Gradients are summed in flat stretches of about this size: few messages, little memory.
+_BUCKET_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """This process among all. `rank` 0 is the one that writes."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def join(cls, device_type: str) -> "Processes":
+        """All that torchrun started with us; without torchrun, this process alone."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        if device_type == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+        return cls(rank=dist.get_rank(), count=dist.get_world_size())
+
+    @property
+    def writes(self) -> bool:
+        return self.rank == 0
+
+    def mine(self, count: int) -> range:
+        """The numbers of the pieces that this process runs."""
+        return range(self.rank, count, self.count)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.count > 1:
+            dist.all_reduce(value)
+        return value
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give every process the sum of all gradients."""
+        if self.count == 1:
+            return
+        bucket: list[Tensor] = []
+        filled = 0
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            bucket.append(parameter.grad)
+            filled += parameter.grad.nbytes
+            if filled >= _BUCKET_BYTES:
+                _sum_flat(bucket)
+                bucket, filled = [], 0
+        if bucket:
+            _sum_flat(bucket)
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.count > 1:
+            dist.barrier()
+
+
+def _sum_flat(gradients: list[Tensor]) -> None:
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    for gradient, summed in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
+        gradient.copy_(summed.view_as(gradient))

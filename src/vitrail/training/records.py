@@ -1,0 +1,83 @@
+"""What a run tells, as records: JSON lines for machines (`log.jsonl`), a line at a time for people, TensorBoard.
+
+    {"event": "step", "step": 12, "epoch": 0, "loss": …, "learning_rate": …, "gradient_norm": …, "tokens": …, "units": …,
+     "tokens_per_second": …}
+    {"event": "evaluation", "step": 40, "epoch": 1, "split": "train_probe" | "validation", "metrics": {…}}
+    {"event": "end", "step": 120, "epoch": 3, "reason": …}
+
+`epoch` counts the epochs that are finished. There is no padding, so every token counted is a token that was read.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+Record = Mapping[str, Any]
+
+
+class Listener(Protocol):
+    """Hears every record of a run."""
+
+    def hear(self, record: Record) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LogFile:
+    """Appends to `log.jsonl`; a record is there when `hear` returns."""
+
+    def __init__(self, path: Path, *, resumed_step: int):
+        """What an interrupted run logged after `resumed_step` will be logged again, so it is taken out."""
+        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= resumed_step]
+        path.write_text("".join(kept), encoding="utf-8")
+        self._stream = path.open("a", encoding="utf-8")
+
+    def hear(self, record: Record) -> None:
+        self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Console:
+    """A bar on stderr where it is a terminal, with the scores of every evaluation above it; else nothing."""
+
+    def __init__(self, total_steps: int, *, done: int, show: bool | None = None):
+        self._bar: Any = None
+        if sys.stderr.isatty() if show is None else show:
+            from rich import console, progress
+
+            columns = (
+                progress.BarColumn(),
+                progress.TextColumn("step {task.completed}/{task.total}  {task.description}"),
+                progress.TimeRemainingColumn(),
+            )
+            self._bar = progress.Progress(*columns, console=console.Console(stderr=True))
+            self._task = self._bar.add_task("", total=total_steps, completed=done)
+            self._bar.start()
+
+    def hear(self, record: Record) -> None:
+        if self._bar is None:
+            return
+        if record["event"] == "step":
+            words = f"loss {record['loss']:.4f}  {record['tokens_per_second']:,.0f} tokens/s"
+            self._bar.update(self._task, completed=record["step"], description=words)
+        elif record["event"] == "evaluation":
+            scores = "  ".join(f"{name} {value:.4f}" for name, value in record["metrics"].items())
+            self._bar.console.print(f"step {record['step']}  {record['split']}: {scores}")
+        else:
+            self._bar.console.print(record["reason"])
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a log whose last one may have been cut by a kill."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
