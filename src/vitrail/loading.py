@@ -33,12 +33,13 @@ class Loaded:
     """Everything the files of a model say, in eval mode on the CPU.
 
     tokenizer: None where the folder has none. max_length: tokens, None for any number.
-    unused_tensors: tensors of the file that belong to heads. ignored_options: options of config.json that vitrail knows
-    nothing of.
+    config: the options of config.json. ignored_options: those that vitrail knows nothing of.
+    unused_tensors: tensors of the file that belong to heads.
     """
 
     snapshot: Snapshot
     family: Family
+    config: Config
     model: EncoderModel
     pooling: Pooling
     tokenizer: Tokenizer | None
@@ -85,6 +86,7 @@ def load_model(
     return Loaded(
         snapshot=snapshot,
         family=family,
+        config=config,
         model=model.eval(),
         pooling=pooling.to(dtype).eval(),
         tokenizer=tokenizer,

@@ -18,14 +18,16 @@ from vitrail.api.progress import Progress
 from vitrail.api.runtime import describe_runtime
 from vitrail.api.saving import save_encoder
 from vitrail.api.similarity import SIMILARITIES
+from vitrail.api.task_of_encoder import new_task, task_outputs
 from vitrail.api.token_vectors import embed_tokens
 from vitrail.api.vector_cache import VectorCache
 from vitrail.backends.inference import Inference
-from vitrail.families import BY_MODEL_TYPE, Family
+from vitrail.families import BY_MODEL_TYPE, Config, Family
 from vitrail.layers.pooling import Pooling, PoolingSpec
 from vitrail.loading import PLAIN_POOLING, Loaded, need_tokenizer
 from vitrail.models import EncoderModel, EncoderSpec
 from vitrail.models.padded import run_padded
+from vitrail.tasks import TASKS, Example, Task
 from vitrail.tokenization import Tokenizer
 
 
@@ -37,6 +39,7 @@ class Encoder(nn.Module):
     read from several threads at once; training it may not.
 
     name, revision: what was loaded. max_length: tokens a text is cut to, None for any number. prompts: text by name.
+    task: what it is used for beside embedding; None until one is attached or loaded.
     unused_tensors: tensors of the file that belong to a head. ignored_options: options of its config.json that vitrail
     knows nothing of.
     """
@@ -75,6 +78,7 @@ class Encoder(nn.Module):
         self.unused_tensors = unused_tensors
         self.ignored_options = ignored_options
         self.inference = Inference(model, precision)
+        self.task: Task | None = None
         self._loaded: Loaded | None = None
         self._loaded_state: Any = None
 
@@ -216,6 +220,30 @@ class Encoder(nn.Module):
         """How alike vectors are, each of `a` with each of `b`, by the model's own measure (`similarity_name`)."""
         return SIMILARITIES[self.similarity_name](np.atleast_2d(a), np.atleast_2d(b))
 
+    def new_task(self, name: str, *, labels: Sequence[str] = (), options: Any = None) -> Task:
+        """A task with a new head in the style of this encoder's family; `attach` puts it in place.
+
+        name: a key of `tasks.TASKS`. labels: what a classifier tells apart, in the order of its outputs.
+        options: an instance of the task's `Options`; None: the defaults.
+        """
+        return new_task(self, name, labels=labels, options=options)
+
+    def attach(self, task: Task) -> None:
+        """Let `task` be this encoder's task: its parameters become ours, what it shares with the encoder is tied."""
+        task.connect(self.model, self.pooling)
+        self.task = task.to(self.device).train(self.training)
+
+    def task_outputs(self, examples: Sequence[Example]) -> Tensor:
+        """The outputs of the task's head for examples the task made; differentiable."""
+        return task_outputs(self, examples)
+
+    def need_task(self) -> Task:
+        if self.task is None:
+            raise ValueError(
+                f"{self.name} has no task; load it with task=…, or attach(new_task(…)): one of {', '.join(TASKS)}"
+            )
+        return self.task
+
     def save(self, folder: str | os.PathLike[str], *, format: str = "auto") -> None:
         """Write a folder that `vitrail.load` opens; see `saving.save_encoder`."""
         save_encoder(self, Path(folder), format=format)
@@ -227,6 +255,11 @@ class Encoder(nn.Module):
     @property
     def spec(self) -> EncoderSpec:
         return self.model.spec
+
+    @property
+    def config(self) -> Config:
+        """The options of the config.json it was loaded from; without one, only its family's name."""
+        return Config({"model_type": self.family.model_types[0]}) if self._loaded is None else self._loaded.config
 
     @property
     def hidden_size(self) -> int:

@@ -14,6 +14,16 @@ from vitrail.errors import UnsupportedModel
 from vitrail.families.bert import BERT_BUFFERS, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
+from vitrail.families.heads import (
+    LINEAR_CLASSIFIER,
+    PublishedHead,
+    bert_heads,
+    dropout_option,
+    masked_head,
+    pooled_head,
+    write_dropout,
+    write_tying,
+)
 from vitrail.models.positions import LearnedPositions
 from vitrail.models.spec import EncoderSpec
 
@@ -53,6 +63,7 @@ def write_albert(spec: EncoderSpec) -> dict[str, Any]:
     }
 
 
+_DROPOUT = dropout_option("classifier_dropout_prob", default=0.1)
 _LAYER = "encoder.albert_layer_groups.{}.albert_layers.0"
 
 FAMILY = Family(
@@ -81,5 +92,30 @@ FAMILY = Family(
             ignored=BERT_BUFFERS,
             heads=("pooler.", "predictions.", "sop_classifier.", "classifier.", "qa_outputs."),
         ),
+    ),
+    heads=bert_heads(
+        "Albert",
+        sequence=PublishedHead(
+            architecture="AlbertForSequenceClassification",
+            read=pooled_head("tanh", dropout=_DROPOUT),
+            write=write_dropout("classifier_dropout_prob"),
+            tables=({"pooler": "dense", **LINEAR_CLASSIFIER},),
+            inside=("pooler.",),
+        ),
+        masked=PublishedHead(
+            architecture="AlbertForMaskedLM",
+            read=masked_head(),
+            write=write_tying,
+            tables=(
+                {
+                    "predictions.dense": "dense",
+                    "predictions.LayerNorm": "norm",
+                    "predictions.decoder": "output",
+                    "predictions.bias": "output.bias",
+                },
+            ),
+        ),
+        tokens_dropout=_DROPOUT,
+        write_tokens_dropout=write_dropout("classifier_dropout_prob"),
     ),
 )

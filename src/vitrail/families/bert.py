@@ -9,6 +9,7 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.errors import UnsupportedModel
 from vitrail.families.config import Config
 from vitrail.families.family import PUBLISHED_ACTIVATIONS, Family, activation
+from vitrail.families.heads import bert_heads
 from vitrail.models.positions import LearnedPositions, PositionScheme
 from vitrail.models.spec import DropoutSpec, EncoderSpec
 
@@ -138,4 +139,5 @@ FAMILY = Family(
             heads=("pooler.", "cls.", "classifier.", "qa_outputs."),
         ),
     ),
+    heads=bert_heads("Bert"),
 )

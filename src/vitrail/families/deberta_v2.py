@@ -15,7 +15,19 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.errors import UnsupportedModel
 from vitrail.families.bert import BERT_BUFFERS, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
-from vitrail.families.family import Family
+from vitrail.families.family import ACTIVATION_NAMES, PUBLISHED_ACTIVATIONS, Family
+from vitrail.families.heads import (
+    LINEAR_CLASSIFIER,
+    PublishedHead,
+    bert_heads,
+    dropout_option,
+    hidden_dropout,
+    masked_head,
+    pooled_head,
+    write_nothing,
+    write_tying,
+)
+from vitrail.layers.head import HeadSpec
 from vitrail.models.positions import DisentangledPositions, LearnedPositions, PositionScheme
 from vitrail.models.spec import EncoderSpec
 
@@ -87,6 +99,34 @@ def write_deberta_v2(spec: EncoderSpec) -> dict[str, Any]:
     )
 
 
+# A pooler may be as narrow as it likes in the reference library, but reads hidden states of their full size.
+_POOLED = pooled_head(
+    "gelu", dropout=dropout_option("cls_dropout"), input_dropout=dropout_option("pooler_dropout", default=0.0)
+)
+_PREDICTIONS = {
+    "cls.predictions.transform.dense": "dense",
+    "cls.predictions.transform.LayerNorm": "norm",
+    "cls.predictions.decoder": "output",
+    "cls.predictions.bias": "output.bias",
+}
+
+
+def read_sequence_head(config: Config, spec: EncoderSpec) -> HeadSpec:
+    config.only("pooler_hidden_size", spec.hidden_size)
+    function = config.get("pooler_hidden_act", "gelu")
+    return replace(_POOLED(config, spec), activation=ACTIVATION_NAMES.get(function, function))
+
+
+def write_sequence_head(head: HeadSpec) -> dict[str, Any]:
+    function = head.activation or "gelu"
+    return {
+        "cls_dropout": head.dropout,
+        "pooler_dropout": head.input_dropout,
+        "pooler_hidden_act": PUBLISHED_ACTIVATIONS.get(function, function),
+        "pooler_hidden_size": head.dense_size,
+    }
+
+
 FAMILY = Family(
     model_types=("deberta-v2",),
     architecture="DebertaV2Model",
@@ -125,5 +165,29 @@ FAMILY = Family(
                 "qa_outputs.",
             ),
         ),
+    ),
+    heads=bert_heads(
+        "DebertaV2",
+        sequence=PublishedHead(
+            architecture="DebertaV2ForSequenceClassification",
+            read=read_sequence_head,
+            write=write_sequence_head,
+            tables=({"pooler.dense": "dense", **LINEAR_CLASSIFIER},),
+        ),
+        masked=PublishedHead(
+            architecture="DebertaV2ForMaskedLM",
+            read=masked_head(),
+            write=write_tying,
+            tables=(
+                _PREDICTIONS,
+                {
+                    "lm_predictions.lm_head.dense": "dense",
+                    "lm_predictions.lm_head.LayerNorm": "norm",
+                    "lm_predictions.lm_head": "output",
+                },
+            ),
+        ),
+        tokens_dropout=hidden_dropout,
+        write_tokens_dropout=write_nothing,
     ),
 )

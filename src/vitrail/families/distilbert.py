@@ -13,6 +13,23 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.families.bert import BERT_BUFFERS, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
+from vitrail.families.heads import (
+    LINEAR_CLASSIFIER,
+    MASKED,
+    QA_OUTPUTS,
+    SEQUENCE,
+    SPAN,
+    TOKENS,
+    PublishedHead,
+    dropout_option,
+    hidden_dropout,
+    linear_head,
+    masked_head,
+    pooled_head,
+    write_dropout,
+    write_nothing,
+    write_tying,
+)
 from vitrail.models.positions import LearnedPositions
 from vitrail.models.spec import EncoderSpec
 
@@ -74,4 +91,30 @@ FAMILY = Family(
             ),
         ),
     ),
+    heads={
+        SEQUENCE: PublishedHead(
+            architecture="DistilBertForSequenceClassification",
+            read=pooled_head("relu", dropout=dropout_option("seq_classif_dropout", default=0.2)),
+            write=write_dropout("seq_classif_dropout"),
+            tables=({"pre_classifier": "dense", **LINEAR_CLASSIFIER},),
+        ),
+        TOKENS: PublishedHead(
+            architecture="DistilBertForTokenClassification",
+            read=linear_head(hidden_dropout),
+            write=write_nothing,
+            tables=(LINEAR_CLASSIFIER,),
+        ),
+        SPAN: PublishedHead(
+            architecture="DistilBertForQuestionAnswering",
+            read=linear_head(dropout_option("qa_dropout", default=0.1)),
+            write=write_dropout("qa_dropout"),
+            tables=(QA_OUTPUTS,),
+        ),
+        MASKED: PublishedHead(
+            architecture="DistilBertForMaskedLM",
+            read=masked_head(),
+            write=write_tying,
+            tables=({"vocab_transform": "dense", "vocab_layer_norm": "norm", "vocab_projector": "output"},),
+        ),
+    },
 )

@@ -11,6 +11,16 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.families.bert import BERT_BUFFERS, BERT_TABLE, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
+from vitrail.families.heads import (
+    CLASSIFIER_DROPOUT,
+    OUT_PROJECTION,
+    PublishedHead,
+    bert_heads,
+    masked_head,
+    pooled_head,
+    write_dropout,
+    write_tying,
+)
 from vitrail.models.positions import LearnedPositions
 from vitrail.models.spec import EncoderSpec
 
@@ -43,6 +53,27 @@ FAMILY = Family(
                 "sequence_summary.",
                 "classifier.",
                 "qa_outputs.",
+            ),
+        ),
+    ),
+    heads=bert_heads(
+        "Electra",
+        sequence=PublishedHead(
+            architecture="ElectraForSequenceClassification",
+            read=pooled_head("gelu", dropout=CLASSIFIER_DROPOUT, input_dropout=CLASSIFIER_DROPOUT),
+            write=write_dropout("classifier_dropout"),
+            tables=(OUT_PROJECTION,),
+        ),
+        masked=PublishedHead(
+            architecture="ElectraForMaskedLM",
+            read=masked_head("gelu"),
+            write=write_tying,
+            tables=(
+                {
+                    "generator_predictions.dense": "dense",
+                    "generator_predictions.LayerNorm": "norm",
+                    "generator_lm_head": "output",
+                },
             ),
         ),
     ),

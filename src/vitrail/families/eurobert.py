@@ -11,7 +11,18 @@ from typing import Any
 from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.families.config import Config
 from vitrail.families.family import PUBLISHED_ACTIVATIONS, Family, activation
+from vitrail.families.heads import (
+    LINEAR_CLASSIFIER,
+    MASKED,
+    SEQUENCE,
+    TOKENS,
+    PublishedHead,
+    linear_head,
+    write_nothing,
+    write_tying,
+)
 from vitrail.families.rope import read_positions, written_positions
+from vitrail.layers.head import HeadSpec
 from vitrail.models.spec import DropoutSpec, EncoderSpec
 
 
@@ -83,6 +94,28 @@ def write_eurobert(spec: EncoderSpec) -> dict[str, Any]:
     }
 
 
+# The reference library's word for the first token.
+FIRST = "bos"
+
+
+def read_sequence_head(config: Config, spec: EncoderSpec) -> HeadSpec:
+    pooling = config.get("classifier_pooling", config.get("clf_pooling", "late"))
+    return HeadSpec(
+        outputs=1,
+        pooling="cls" if pooling == FIRST else pooling,
+        dense_size=spec.hidden_size,
+        activation="gelu",
+    )
+
+
+def write_sequence_head(head: HeadSpec) -> dict[str, Any]:
+    return {"classifier_pooling": FIRST if head.pooling == "cls" else head.pooling}
+
+
+def read_masked_head(config: Config, spec: EncoderSpec) -> HeadSpec:
+    return HeadSpec(outputs=1, output_bias=spec.up_bias, tied=config.get("tie_word_embeddings", False))
+
+
 FAMILY = Family(
     model_types=("eurobert",),
     architecture="EuroBertModel",
@@ -107,5 +140,25 @@ FAMILY = Family(
             heads=("lm_head.", "dense.", "classifier."),
         ),
     ),
+    heads={
+        SEQUENCE: PublishedHead(
+            architecture="EuroBertForSequenceClassification",
+            read=read_sequence_head,
+            write=write_sequence_head,
+            tables=({"dense": "dense", **LINEAR_CLASSIFIER},),
+        ),
+        TOKENS: PublishedHead(
+            architecture="EuroBertForTokenClassification",
+            read=linear_head(),
+            write=write_nothing,
+            tables=(LINEAR_CLASSIFIER,),
+        ),
+        MASKED: PublishedHead(
+            architecture="EuroBertForMaskedLM",
+            read=read_masked_head,
+            write=write_tying,
+            tables=({"lm_head": "output"},),
+        ),
+    },
     known_code=("modeling_eurobert.EuroBertModel",),
 )

@@ -1,12 +1,13 @@
 """What a family is: data that leads from a published checkpoint to a spec, and back."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.errors import CheckpointError, ExportError, UnsupportedModel
 from vitrail.families.config import Config
+from vitrail.families.heads import PublishedHead
 from vitrail.models.spec import EncoderSpec
 
 # The reference library's names of nonlinearities -> ours. Its several names of GELU's tanh form differ in rounding
@@ -30,6 +31,7 @@ class Family:
     read: config -> spec. write: spec -> the options of a config.json (whatever it cannot express is found by reading it
         back, so it need not check).
     weights: the layouts its checkpoints come in; the first is the one written.
+    heads: the published heads, by kind.
     known_code: values of `auto_map["AutoModel"]` whose remote code this family reproduces, so that it need not run;
         what stands before "--" (the repository that holds the code) is left out.
     """
@@ -39,6 +41,7 @@ class Family:
     read: Callable[[Config], EncoderSpec]
     write: Callable[[EncoderSpec], dict[str, Any]]
     weights: tuple[WeightMap, ...]
+    heads: Mapping[str, PublishedHead] = field(default_factory=dict)
     known_code: tuple[str, ...] = ()
 
 

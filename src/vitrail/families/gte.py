@@ -14,6 +14,7 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.families.bert import bert_spec, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
+from vitrail.families.heads import MASKED, SEQUENCE, TOKENS, PublishedHead, bert_heads, masked_head, write_tying
 from vitrail.families.rope import read_positions, written_positions
 from vitrail.models.spec import EncoderSpec
 
@@ -110,5 +111,18 @@ FAMILY = Family(
     read=read_gte,
     write=write_gte,
     weights=(PACKED, replace(PACKED, prefix="gte."), UNPACKED, CONVERTED),
+    heads=bert_heads(
+        "Gte",
+        masked=PublishedHead(
+            architecture="GteForMaskedLM",
+            read=masked_head("gelu"),
+            write=write_tying,
+            tables=tuple(
+                {"lm_head.dense": "dense", f"lm_head.{norm}": "norm", "lm_head.decoder": "output"}
+                for norm in ("norm", "layer_norm")
+            ),
+        ),
+        kinds=(SEQUENCE, TOKENS, MASKED),
+    ),
     known_code=("modeling.NewModel", "modeling_hf_alibaba_nlp_gte.GteModel"),
 )

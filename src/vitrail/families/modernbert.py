@@ -7,13 +7,16 @@ that of the weights; the feed-forward network has one inside and none on its out
 [Warner 2024]: https://arxiv.org/abs/2412.13663
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.errors import UnsupportedModel
 from vitrail.families.config import Config
-from vitrail.families.family import PUBLISHED_ACTIVATIONS, Family, activation
+from vitrail.families.family import ACTIVATION_NAMES, PUBLISHED_ACTIVATIONS, Family, activation
+from vitrail.families.heads import KINDS, MASKED, SEQUENCE, PublishedHead
 from vitrail.families.rope import base_and_scaling, written_rope
+from vitrail.layers.head import HeadSpec
 from vitrail.models.positions import RotaryPositions
 from vitrail.models.spec import DropoutSpec, EncoderSpec
 
@@ -136,6 +139,47 @@ def write_modernbert(spec: EncoderSpec) -> dict[str, Any]:
     return written
 
 
+# The classes of the reference library that end in these have the same head but for its output.
+_ENDINGS = dict(
+    zip(KINDS, ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM"), strict=True)
+)
+
+
+def read_head(kind: str) -> Callable[[Config, EncoderSpec], HeadSpec]:
+    """dense → activation → norm → dropout → output; sequences are pooled first, masked tokens not dropped."""
+
+    def read(config: Config, spec: EncoderSpec) -> HeadSpec:
+        function = config.get("classifier_activation", "gelu")
+        return HeadSpec(
+            outputs=1,
+            pooling=config.get("classifier_pooling", "cls") if kind == SEQUENCE else None,
+            dense_size=spec.hidden_size,
+            dense_bias=config.get("classifier_bias", False),
+            activation=ACTIVATION_NAMES.get(function, function),
+            norm_epsilon=spec.norm_epsilon,
+            norm_bias=spec.norm_bias,
+            dropout=0.0 if kind == MASKED else config.get("classifier_dropout", 0.0),
+            output_bias=config.get("decoder_bias", True) if kind == MASKED else True,
+            tied=kind == MASKED and config.get("tie_word_embeddings", True),
+        )
+
+    return read
+
+
+def write_head(kind: str) -> Callable[[HeadSpec], dict[str, Any]]:
+    def write(head: HeadSpec) -> dict[str, Any]:
+        function = head.activation or "gelu"
+        options: dict[str, Any] = {
+            "classifier_activation": PUBLISHED_ACTIVATIONS.get(function, function),
+            "classifier_bias": head.dense_bias,
+        }
+        if kind == MASKED:
+            return options | {"decoder_bias": head.output_bias, "tie_word_embeddings": head.tied}
+        return options | {"classifier_dropout": head.dropout, "classifier_pooling": head.pooling or "cls"}
+
+    return write
+
+
 FAMILY = Family(
     model_types=("modernbert",),
     architecture="ModernBertModel",
@@ -164,4 +208,19 @@ FAMILY = Family(
             heads=("head.", "decoder.", "classifier."),
         ),
     ),
+    heads={
+        kind: PublishedHead(
+            architecture=f"ModernBertFor{ending}",
+            read=read_head(kind),
+            write=write_head(kind),
+            tables=(
+                {
+                    "head.dense": "dense",
+                    "head.norm": "norm",
+                    "decoder" if kind == MASKED else "classifier": "output",
+                },
+            ),
+        )
+        for kind, ending in _ENDINGS.items()
+    },
 )

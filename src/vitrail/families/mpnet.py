@@ -14,6 +14,17 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.families.bert import BERT_BUFFERS, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
+from vitrail.families.heads import (
+    LM_HEAD,
+    OUT_PROJECTION,
+    PublishedHead,
+    bert_heads,
+    hidden_dropout,
+    masked_head,
+    pooled_head,
+    write_nothing,
+    write_tying,
+)
 from vitrail.models.positions import LearnedPositions, RelativeBiasPositions
 from vitrail.models.spec import EncoderSpec
 
@@ -63,5 +74,19 @@ FAMILY = Family(
             ignored=BERT_BUFFERS,
             heads=("pooler.", "lm_head.", "classifier.", "qa_outputs."),
         ),
+    ),
+    heads=bert_heads(
+        "MPNet",
+        sequence=PublishedHead(
+            architecture="MPNetForSequenceClassification",
+            read=pooled_head("tanh", dropout=hidden_dropout, input_dropout=hidden_dropout),
+            write=write_nothing,
+            tables=(OUT_PROJECTION,),
+        ),
+        masked=PublishedHead(
+            architecture="MPNetForMaskedLM", read=masked_head("gelu"), write=write_tying, tables=(LM_HEAD,)
+        ),
+        tokens_dropout=hidden_dropout,
+        write_tokens_dropout=write_nothing,
     ),
 )

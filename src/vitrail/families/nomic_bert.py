@@ -13,6 +13,7 @@ from vitrail.checkpoints.weight_map import WeightMap
 from vitrail.families.bert import bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family, activation
+from vitrail.families.heads import MASKED, SEQUENCE, TOKENS, PublishedHead, bert_heads, masked_head, write_tying
 from vitrail.families.rope import read_positions, written_positions
 from vitrail.models.spec import EncoderSpec
 
@@ -148,5 +149,22 @@ FAMILY = Family(
     write=write_nomic_bert,
     # the publisher's own code has the prefix "bert."
     weights=(PUBLISHED, replace(PUBLISHED, prefix="bert."), CONVERTED),
+    heads=bert_heads(
+        "NomicBert",
+        masked=PublishedHead(
+            architecture="NomicBertForMaskedLM",
+            read=masked_head(),
+            write=write_tying,
+            tables=(
+                {
+                    "cls.predictions.transform.dense": "dense",
+                    "cls.predictions.transform.layer_norm": "norm",
+                    "cls.predictions.decoder": "output",
+                    "cls.predictions.bias": "output.bias",
+                },
+            ),
+        ),
+        kinds=(SEQUENCE, TOKENS, MASKED),
+    ),
     known_code=("modeling_hf_nomic_bert.NomicBertModel",),
 )

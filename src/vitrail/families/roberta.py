@@ -13,6 +13,7 @@ from vitrail.errors import UnsupportedModel
 from vitrail.families.bert import BERT_BUFFERS, BERT_TABLE, bert_spec, encoder_only, write_bert
 from vitrail.families.config import Config
 from vitrail.families.family import Family
+from vitrail.families.heads import roberta_heads
 from vitrail.models.positions import LearnedPositions
 from vitrail.models.spec import EncoderSpec
 
@@ -42,6 +43,9 @@ FAMILY = Family(
             heads=("pooler.", "lm_head.", "classifier.", "qa_outputs."),
         ),
     ),
+    heads=roberta_heads("Roberta"),
 )
-XLM_ROBERTA = replace(FAMILY, model_types=("xlm-roberta",), architecture="XLMRobertaModel")
-CAMEMBERT = replace(FAMILY, model_types=("camembert",), architecture="CamembertModel")
+XLM_ROBERTA = replace(
+    FAMILY, model_types=("xlm-roberta",), architecture="XLMRobertaModel", heads=roberta_heads("XLMRoberta")
+)
+CAMEMBERT = replace(FAMILY, model_types=("camembert",), architecture="CamembertModel", heads=roberta_heads("Camembert"))
