@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from torch.nn import functional
 
+from vitrail.layers.dropout import Dropout
 from vitrail.layers.packing import Packing
 from vitrail.models import DisentangledPositions, DropoutSpec, EncoderModel, EncoderSpec
 
@@ -75,12 +75,12 @@ def test_a_place_drops_values_of_its_own_shape_once_a_layer(
 ):
     dropped = []
 
-    def dropout(values: torch.Tensor, p: float, training: bool, inplace: bool = False) -> torch.Tensor:
-        if training and p == 0.25:
+    def dropout(module: Dropout, values: torch.Tensor) -> torch.Tensor:
+        if module.training and module.p == 0.25:
             dropped.append(tuple(values.shape))
         return values
 
-    monkeypatch.setattr(functional, "dropout", dropout)
+    monkeypatch.setattr(Dropout, "forward", dropout)
     built(**{place: 0.25}).train()(IDS, PACKING)
 
     assert dropped == shapes

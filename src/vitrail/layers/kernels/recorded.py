@@ -54,7 +54,7 @@ class _Recorded(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """dV = Dᵀ dC;  dP = dC Vᵀ ∘ M;  dS = P ∘ (dP − rows' sum of P ∘ dP);  dQ = scale · dS K;  dK = scale · dSᵀ Q."""
+        """dV = Dᵀ dC;  dP = dC Vᵀ ∘ M;  dS = P ∘ (dP − Σ P ∘ dP over each row);  dQ = scale dS K;  dK = scale dSᵀ Q."""
         query, key, value, *weights = ctx.saved_tensors
         gradients = tuple(torch.empty(each.shape, dtype=each.dtype) for each in (query, key, value))
         for run, mask, weight in zip(ctx.packing.runs, ctx.masks, weights, strict=True):

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from vitrail.layers.dropout import Dropout
 from vitrail.layers.kernels.interface import ScoreBias
 from vitrail.layers.positions.relation import Relation
 
