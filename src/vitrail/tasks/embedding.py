@@ -20,10 +20,10 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from vitrail.errors import InputError
-from vitrail.layers.head import Head, HeadSpec
+from vitrail.layers.head import Head
 from vitrail.layers.packing import Packing
 from vitrail.layers.pooling import Pooling
-from vitrail.models import EncoderModel, EncoderSpec
+from vitrail.models import EncoderModel
 from vitrail.tasks.metrics import pearson, spearman
 from vitrail.tasks.rows import encode_rows, value_of
 from vitrail.tasks.task import Example, Role, Task
@@ -71,20 +71,6 @@ class TextEmbedding(Task):
         super().__init__(head, labels=labels, options=options)
         self.scored = False
         self._pooling: list[Pooling] = []  # in a list: it is the encoder's child, not ours
-
-    @classmethod
-    def build(
-        cls,
-        encoder_spec: EncoderSpec,
-        pooling: Pooling | None = None,
-        *,
-        labels: tuple[str, ...] = (),
-        options: Any = None,
-        head: HeadSpec | None = None,
-    ) -> "TextEmbedding":
-        task = super().build(encoder_spec, pooling, labels=labels, options=options, head=head)
-        task._pooling = [] if pooling is None else [pooling]
-        return task
 
     def connect(self, model: EncoderModel, pooling: Pooling) -> None:
         self._pooling = [pooling]

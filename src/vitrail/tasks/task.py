@@ -9,7 +9,7 @@ cut into batches.
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -95,7 +95,7 @@ class Task(nn.Module):
         labels: tuple[str, ...] = (),
         options: Any = None,
         head: HeadSpec | None = None,
-    ) -> Self:
+    ) -> "Task":
         """A task with a new head, drawn as the encoder's own weights are. `Encoder.new_task` is the usual way here.
 
         labels: what a classifier tells apart, in the order of its outputs. options: None for the defaults.
