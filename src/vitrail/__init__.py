@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vitrail.errors import TruncationWarning, VitrailError
     from vitrail.models import DropoutSpec, EncoderSpec
     from vitrail.tokenization import Tokenizer
+    from vitrail.training.run import TrainingResult, train
 
 _ROOMS = {
     "Embeddings": "vitrail.api",
@@ -28,6 +29,8 @@ _ROOMS = {
     "DropoutSpec": "vitrail.models",
     "EncoderSpec": "vitrail.models",
     "Tokenizer": "vitrail.tokenization",
+    "TrainingResult": "vitrail.training.run",
+    "train": "vitrail.training.run",
 }
 
 __all__ = [
@@ -37,9 +40,11 @@ __all__ = [
     "EncoderSpec",
     "Tokenizer",
     "Tokens",
+    "TrainingResult",
     "TruncationWarning",
     "VitrailError",
     "load",
+    "train",
 ]
 
 

@@ -140,7 +140,7 @@ class TrainingError(VitrailError):
 
 
 class TrainingDiverged(TrainingError):
-    """A loss or gradient is not finite: at `step` (from 1), with `rows` of the training data, first seen in `tensor`."""
+    """A loss or gradient is not finite: at `step` (from 1), with `rows` of the data, first seen in `tensor`."""
 
     def __init__(self, message: str, *, step: int, rows: Sequence[int], tensor: str):
         self.step, self.rows, self.tensor = step, list(rows), tensor

@@ -83,8 +83,18 @@ class Encoder(nn.Module):
         self._loaded_state: Any = None
 
     @classmethod
-    def from_spec(cls, spec: EncoderSpec, tokenizer: Tokenizer | None = None, *, seed: int | None = None) -> "Encoder":
-        """An untrained encoder, its weights drawn as the spec says, in train mode. `seed` None: torch's generator."""
+    def from_spec(
+        cls,
+        spec: EncoderSpec,
+        tokenizer: Tokenizer | None = None,
+        *,
+        seed: int | None = None,
+        family: Family | None = None,
+    ) -> "Encoder":
+        """An untrained encoder, its weights drawn as the spec says, in train mode. `seed` None: torch's generator.
+
+        family: whose format it is saved in; None is vitrail's own.
+        """
         model = EncoderModel.without_storage(spec).to_empty(device="cpu")
         model.initialize(seed)
         if tokenizer is not None and tokenizer.vocab_size > spec.vocab_size:
@@ -92,7 +102,8 @@ class Encoder(nn.Module):
                 f"the tokenizer has {tokenizer.vocab_size} tokens and the spec room for {spec.vocab_size}; "
                 f"set vocab_size={tokenizer.vocab_size}"
             )
-        return cls(model, tokenizer=tokenizer, max_length=None if tokenizer is None else tokenizer.max_length)
+        max_length = None if tokenizer is None else tokenizer.max_length
+        return cls(model, tokenizer=tokenizer, family=family, max_length=max_length)
 
     @classmethod
     def from_loaded(cls, loaded: Loaded, *, max_length: int | None = None, precision: str | None = None) -> "Encoder":

@@ -22,6 +22,7 @@ VERBS = (
     "download",
     "inspect",
     "verify",
+    "train",
 )
 USAGE_ERRORS = (
     ValueError,

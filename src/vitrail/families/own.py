@@ -45,12 +45,13 @@ def read_own(config: Config) -> EncoderSpec:
             "Install a newer one: pip install -U vitrail"
         )
     values = dict(_checked(config["spec"], EncoderSpec))
-    values["positions"] = tuple(_position(each) for each in values["positions"])
+    values["positions"] = tuple(position_of(each) for each in values["positions"])
     values["dropout"] = DropoutSpec(**_checked(values["dropout"], DropoutSpec))
     return EncoderSpec(**_with_tuples(values))
 
 
-def _position(values: Mapping[str, Any]) -> PositionScheme:
+def position_of(values: Mapping[str, Any]) -> PositionScheme:
+    """The scheme that `{"kind": …}` and its options describe."""
     kind = values.get("kind")
     if kind not in KINDS:
         raise UnsupportedModel(f"position scheme {kind!r} is unknown; vitrail has {', '.join(KINDS)}")

@@ -1,6 +1,6 @@
 """Dropout whose coin tosses cost little: four for each 64-bit number, where torch on the CPU takes a number for each.
 
-x ← x · keep / P(keep), keep true with probability 1 − p rounded to a multiple of 2⁻¹⁶ ([Srivastava 2014]).
+x ← x · keep / (1 − p), keep true with probability 1 − p, rounded to a multiple of 2⁻¹⁶ ([Srivastava 2014]).
 
 [Srivastava 2014]: https://jmlr.org/papers/v15/srivastava14a.html
 """
@@ -31,4 +31,4 @@ def kept(count: int, probability: float, *, like: Tensor) -> Float[Tensor, " cou
     numbers.random_(-(2**63), None)
     tosses = numbers.view(torch.int16)[:count]
     factors = torch.empty(count, dtype=like.dtype)
-    return torch.ge(tosses, dropped - _SIDES // 2, out=factors).mul_(_SIDES / (_SIDES - dropped))
+    return torch.ge(tosses, dropped - _SIDES // 2, out=factors).div_(1 - probability)

@@ -126,7 +126,7 @@ class OptimizerConfig(Section):
 
 
 class AveragingConfig(Section):
-    """ema: the decay of an average over steps. last_epochs: the mean over the ends of so many epochs. One of the two."""
+    """ema: the decay of an average over steps. last_epochs: the mean over the ends of so many epochs. One or none."""
 
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     last_epochs: Count | None = None

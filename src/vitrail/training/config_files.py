@@ -4,11 +4,13 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from vitrail.tasks import Task
 from vitrail.training.config import RunConfig
 
 
@@ -33,9 +35,19 @@ def read_config(
         raise ValueError(_explained(error)) from None
 
 
+def options_of(task: type[Task], options: Mapping[str, Any]) -> Any:
+    """The task's own options; raises ValueError for one it does not have."""
+    known = [field.name for field in fields(task.Options)]
+    for name in options:
+        if name not in known:
+            raise ValueError(f"task.options.{name}: no such key; {_hint(name, known)}")
+    made = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return task.Options(**made)
+
+
 def write_config(config: RunConfig, path: Path) -> None:
     """Every key with the value it has in this run."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     path.write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
@@ -90,9 +102,7 @@ def _explained(error: ValidationError) -> str:
         place = ".".join(str(part) for part in fault["loc"] if part != "function-before[_named(), ModelConfig]")
         if fault["type"] == "extra_forbidden":
             known = _keys_at(fault["loc"][:-1])
-            close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            lines.append(f"{place}: no such key; {hint}")
+            lines.append(f"{place}: no such key; {_hint(str(fault['loc'][-1]), known)}")
         elif fault["type"] == "missing":
             lines.append(f"{place}: missing")
         else:
@@ -112,3 +122,8 @@ def _keys_at(loc: Sequence[int | str]) -> list[str]:
         kinds = (field.annotation, *get_args(field.annotation))
         section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), section)
     return sorted(section.model_fields)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"

@@ -260,7 +260,7 @@ class Loop:
 
 
 def watched_metric(task: Task, name: str | None) -> str:
-    """The metric that decides which weights are best; raises ValueError, listing all, where there is none of the name."""
+    """The metric that decides which weights are best; ValueError, listing all, where there is none of the name."""
     known = (*task.metric_names, LOSS)
     if name is not None and name not in known:
         raise ValueError(f"training.watch: {task.name} has no metric {name!r}; there are {', '.join(known)}")

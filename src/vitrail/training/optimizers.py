@@ -9,6 +9,7 @@ muon   orthogonalised momentum for the matrices inside layers, for training from
 """
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Tensors to be saved, as `name of the parameter|name of the value`; `load` takes them."""
         return {
-            f"{self._names[parameter]}|{key}": value
+            f"{self._names[cast(nn.Parameter, parameter)]}|{key}": value
             for part in self._parts
             for parameter, values in part.state.items()
             for key, value in values.items()

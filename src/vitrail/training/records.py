@@ -1,7 +1,7 @@
 """What a run tells, as records: JSON lines for machines (`log.jsonl`), a line at a time for people, TensorBoard.
 
-    {"event": "step", "step": 12, "epoch": 0, "loss": …, "learning_rate": …, "gradient_norm": …, "tokens": …, "units": …,
-     "tokens_per_second": …}
+    {"event": "step", "step": 12, "epoch": 0, "loss": …, "learning_rate": …, "gradient_norm": …, "tokens": …,
+     "units": …, "tokens_per_second": …}
     {"event": "evaluation", "step": 40, "epoch": 1, "split": "train_probe" | "validation", "metrics": {…}}
     {"event": "end", "step": 120, "epoch": 3, "reason": …}
 
@@ -12,11 +12,12 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Record = Mapping[str, Any]
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Hears every record of a run."""
 

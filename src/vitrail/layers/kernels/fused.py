@@ -1,9 +1,9 @@
 """Attention through torch's fused scaled_dot_product_attention, without padding.
 
 Neighbouring sequences of equal length form a rectangle already (`packing.runs`), so each run is one call on a view of
-the
-stream: sort the texts by length and there are few runs. A windowed layer over a long sequence is cut into blocks of
-rows, each with just the keys it can see, so its work grows with length × window and not with length².
+the stream: sort the texts by length and there are few runs. A windowed layer over a long sequence is cut into blocks of
+rows, each with just the keys it can see, so its work grows with length × window and not with length². Training on the
+CPU takes another way where it can (`recorded`).
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ def fused(
     group = query.shape[1] // key.shape[1]
     if group > 1:
         key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
-    if _recordable(query, key, value, packing) and bias is None and not causal and window is None:
+    trained = dropout > 0 or _wants_gradients(query, key, value)
+    if trained and _recordable(query, packing) and bias is None and not causal and window is None:
         return recorded(query, key, value, packing, scale=scale, dropout=dropout)
     contexts = []
     parts = list(_parts(packing, query.shape[1] if bias is not None else 0))
@@ -69,10 +70,16 @@ def fused(
     return torch.cat(contexts) if contexts else torch.empty_like(query)
 
 
-def _recordable(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> bool:
-    """Whether gradients are wanted on the CPU, of sequences short enough to keep their weights."""
-    wanted = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
-    return wanted and query.device.type == "cpu" and packing.max_length <= _LONGEST_RECORDED
+def _wants_gradients(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _recordable(query: Tensor, packing: Packing) -> bool:
+    """Whether the sequences are on the CPU, and short enough to keep their weights.
+
+    Also asked where only dropout speaks for training, so that with and without gradients the same values are dropped.
+    """
+    return query.device.type == "cpu" and packing.max_length <= _LONGEST_RECORDED
 
 
 def _parts(packing: Packing, num_biased_heads: int) -> Iterator[tuple[int, int, int]]:

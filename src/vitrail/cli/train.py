@@ -1,0 +1,28 @@
+"""`vitrail train`: a configuration into a trained model."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file: model, task, data, training, …")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="On top of it, as training.epochs=3.")
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="RUN", help="The folder of the run.")] = ...,  # type: ignore[assignment]
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that stands there.")] = False,
+) -> None:
+    """Train an encoder on your task.
+
+    RUN holds the configuration, a log, snapshots to go on from, and in RUN/model the weights that were best.
+
+    torchrun --nproc-per-node 2 -m vitrail train … trains with several processes.
+    """
+    import vitrail
+
+    result = vitrail.train(config, output, overrides=overrides or (), resume=resume)
+    if result.best is not None:
+        print(f"vitrail: best {result.metric} {result.best:.4f} at step {result.best_step}", file=sys.stderr)
+    print(f"vitrail: {result.steps} steps; the model is in {result.model}", file=sys.stderr)

@@ -1,0 +1,86 @@
+"""The encoder a run starts from: loaded, or built from a spec with a tokenizer read or learned."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from vitrail.api import Encoder, load
+from vitrail.families import BY_MODEL_TYPE, Config, Family, family_of, spec_of
+from vitrail.families.own import position_of
+from vitrail.layers.encoder_layer import EncoderLayer
+from vitrail.models import DropoutSpec, EncoderSpec
+from vitrail.tokenization import Tokenizer
+from vitrail.training.config import ModelConfig, TokenizerConfig
+from vitrail.training.learned_tokenizers import learn_tokenizer
+
+_ORIGINAL = tuple(signature(EncoderSpec.original).parameters)
+
+
+def build_encoder(config: ModelConfig, *, texts: Iterable[str], max_length: int | None, seed: int) -> Encoder:
+    """The encoder, on the CPU. texts: what a tokenizer is learned from; read only where one is."""
+    if config.spec is None:
+        return load(config.name, revision=config.revision, offline=config.offline, device="cpu", max_length=max_length)
+    assert config.tokenizer is not None
+    tokenizer = _tokenizer(config.tokenizer, texts, max_length)
+    family, spec = described(config.spec, tokenizer)
+    return Encoder.from_spec(spec, tokenizer, seed=seed, family=family)
+
+
+def described(values: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[Family, EncoderSpec]:
+    """The family and spec that `model.spec` describes; vocabulary and padding are the tokenizer's if not given."""
+    known = {"vocab_size": tokenizer.vocab_size}
+    if "model_type" in values:
+        padding = {} if tokenizer.padding_id is None else {"pad_token_id": tokenizer.padding_id}
+        config = Config({**known, **padding, **values})
+        family = family_of(dict(values))
+        spec = spec_of(family, config)
+        if config.unread:
+            raise ValueError(f"model.spec: {family.model_types[0]} has no option {', '.join(config.unread)}")
+        return family, spec
+    replaced = {name: value for name, value in values.items() if name not in _ORIGINAL}
+    names = {*_ORIGINAL, *(field.name for field in fields(EncoderSpec))}
+    for name in replaced:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(names))}"
+            raise ValueError(f"model.spec.{name}: no such key; {hint}")
+    padding = {} if tokenizer.padding_id is None else {"padding_id": tokenizer.padding_id}
+    arguments = {name: value for name, value in values.items() if name in _ORIGINAL}
+    original = EncoderSpec.original(**{**known, **padding, **arguments})
+    return BY_MODEL_TYPE["vitrail"], replace(original, **_as_fields(replaced))
+
+
+def set_dropout(encoder: Encoder, probability: float) -> None:
+    """One probability for the embeddings, the weights of attention, and what each step adds to the stream.
+
+    Of this object's modules only: the spec, and so what is saved, keeps what the model says.
+    """
+    encoder.model.embeddings.dropout.p = probability
+    for module in encoder.model.modules():
+        if isinstance(module, EncoderLayer):
+            module.attention_dropout.p = module.feed_forward_dropout.p = probability
+            module.attention.dropout = probability
+
+
+def _tokenizer(config: TokenizerConfig, texts: Iterable[str], max_length: int | None) -> Tokenizer:
+    if config.folder is not None:
+        return Tokenizer.from_folder(Path(config.folder))
+    return learn_tokenizer(
+        texts, kind=config.kind, vocab_size=config.vocab_size, lowercase=config.lowercase, max_length=max_length
+    )
+
+
+def _as_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What YAML can write, as the fields of a spec: lists are tuples, positions and dropout have types of their own."""
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "positions":
+            made[name] = tuple(position_of(each) for each in value)
+        elif name == "dropout":
+            made[name] = DropoutSpec(**value)
+        else:
+            made[name] = tuple(value) if isinstance(value, list) else value
+    return made
