@@ -24,7 +24,7 @@ from vitrail.training.config import AveragingConfig, OptimizerConfig, TrainingCo
 from vitrail.training.divergence import refuse_gradient, refuse_loss
 from vitrail.training.evaluation import LOSS, Evaluation, evaluate
 from vitrail.training.gradients import GradientMaker
-from vitrail.training.optimizers import Optimizer, clip_gradients
+from vitrail.training.optimizers import Optimizer, clip_gradients, gradient_norm
 from vitrail.training.order import epoch_windows, pieces_of, steps_of
 from vitrail.training.parameter_groups import freeze, parameter_groups, trained_parameters
 from vitrail.training.processes import Processes
@@ -143,13 +143,15 @@ class Loop:
         pieces = [[self._drawn(self.train[row], at.epoch) for row in piece] for piece in cut]
         loss = self.gradients.window(pieces, at.step)
         self.processes.sum_gradients(self.optimizer.parameters)
-        norm = clip_gradients(self.optimizer.parameters, self.rates.clip)
+        norm = gradient_norm(self.optimizer.parameters)
         value, size = torch.stack([loss.mean, norm.to(loss.mean)]).tolist()  # the one wait for the device in a step
         if not math.isfinite(value):
             bad = {number: pieces[number] for number in loss.of_pieces if not torch.isfinite(loss.of_pieces[number])}
             raise refuse_loss(self.encoder, self.task, bad or dict(enumerate(pieces)), step=at.step, seed=options.seed)
         if not math.isfinite(size):
             raise refuse_gradient(self.encoder, pieces, step=at.step)
+        if self.rates.clip is not None:
+            clip_gradients(self.optimizer.parameters, self.rates.clip, norm)
         factor = self._factor(at.step)
         self.optimizer.step(factor)
         self.optimizer.zero_grad()

@@ -81,13 +81,15 @@ class Optimizer:
             part_of[parameter].state[parameter][key] = value.to(parameter.device)
 
 
-def clip_gradients(parameters: Sequence[nn.Parameter], most: float | None) -> Tensor:
-    """Scale all gradients so that their common norm is at most `most`; returns the norm before."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if most is not None:
+def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """√ of the sum of squares over all gradients."""
+    return torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], most: float, norm: Tensor) -> None:
+    """Scale all gradients, whose norm is `norm`, so that it is at most `most`."""
+    if float(norm) > most:
         torch.nn.utils.clip_grads_with_norm_(parameters, most, norm)
-    return norm
 
 
 def _torch_groups(groups: Sequence[ParameterGroup]) -> list[dict[str, object]]:
