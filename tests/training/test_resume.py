@@ -1,0 +1,104 @@
+"""Case 53: a run that was killed and goes on ends with the weights of one that was not, bit for bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.run_toy import toy_run
+from training.toy import classified, encoder_with, loop_over, weights
+from vitrail.errors import DamagedFile
+from vitrail.training.snapshots import latest_snapshot
+
+SCRIPT = Path(__file__).with_name("run_toy.py")
+STEPS, FLUSHES_A_SNAPSHOT = 18, 6
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    encoder, _ = toy_run(tmp_path_factory.mktemp("whole"))
+    return weights(encoder)
+
+
+def run_killed(folder: Path, moment: str, count: int) -> None:
+    command = [sys.executable, SCRIPT, folder, folder / "unused", moment, str(count)]
+    killed = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+def same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == wanted.keys() and all(torch.equal(each, wanted[name]) for name, each in found.items())
+
+
+MOMENTS = (("step", 8), ("fsync", 9 * FLUSHES_A_SNAPSHOT + 2), ("fsync", 14 * FLUSHES_A_SNAPSHOT + 6))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> dict[tuple[str, int], Path]:
+    """Runs killed at these moments, by the moment; all at once, as most of their time goes into imports."""
+    folders = {moment: tmp_path_factory.mktemp("killed") for moment in MOMENTS}
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda moment: run_killed(folders[moment], *moment), MOMENTS))
+    return folders
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_run_goes_on_to_the_same_weights(killed, uninterrupted, moment):
+    assert latest_snapshot(killed[moment]).step < STEPS
+
+    encoder, _ = toy_run(killed[moment])
+
+    assert same(weights(encoder), uninterrupted)
+    assert [path.name for path in killed[moment].glob("step-*")] == [f"step-{STEPS:08d}"]
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_twenty_random_moments_one_after_the_other_ends_with_the_same_weights(tmp_path, uninterrupted):
+    chance = random.Random(4)
+    for _ in range(20):
+        place = tmp_path / "run"
+        moment = chance.choice(["step", "fsync"])
+        run_killed(place, moment, chance.randint(1, STEPS if moment == "step" else STEPS * FLUSHES_A_SNAPSHOT))
+        encoder, _ = toy_run(place)
+        assert same(weights(encoder), uninterrupted)
+        subprocess.run(["rm", "-r", place], check=True)
+
+
+def test_a_run_that_is_finished_and_resumed_takes_no_further_step(tmp_path, uninterrupted):
+    toy_run(tmp_path)
+    encoder, _ = toy_run(tmp_path)
+
+    assert same(weights(encoder), uninterrupted)
+
+
+def test_early_stopping_remembers_across_a_resume(tmp_path):
+    def loop(patience: int):
+        return loop_over(
+            encoder_with("text-classification"),
+            classified(16),
+            validation=classified(8),
+            epochs=9,
+            learning_rate=1e-30,
+            patience=patience,
+            snapshots=tmp_path,
+        )
+
+    assert loop(2).run().step == 6
+    again = loop(3)
+    assert again.resume()
+
+    assert again.run().step == 8
+
+
+def test_a_damaged_snapshot_is_refused_by_name(tmp_path):
+    toy_run(tmp_path)
+    (tmp_path / f"step-{STEPS:08d}" / "optimizer.safetensors").write_bytes(b"cut")
+
+    with pytest.raises(DamagedFile, match=rf"step-{STEPS:08d} cannot be read"):
+        latest_snapshot(tmp_path)
