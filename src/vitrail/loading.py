@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from vitrail.checkpoints.config_files import read_config
+from vitrail.checkpoints.cross_encoder import is_cross_encoder
 from vitrail.checkpoints.hub import Snapshot, locate
 from vitrail.checkpoints.sentence_transformers import SentenceTransformerFolder, read_sentence_transformer
 from vitrail.checkpoints.tensor_files import TensorFiles
@@ -20,6 +21,9 @@ from vitrail.checkpoints.weight_map import best_fit, plan_loading
 from vitrail.errors import TokenizerError, UnsafeFile
 from vitrail.families import BY_MODEL_TYPE, Config, Family, family_of
 from vitrail.families.family import spec_of
+from vitrail.families.heads import PublishedHead
+from vitrail.families.saved_heads import SavedHead, names_without_prefix, parameter_shapes, saved_heads, sources_of
+from vitrail.layers.head import HeadSpec
 from vitrail.layers.pooling import Pooling, PoolingSpec
 from vitrail.models import EncoderModel
 from vitrail.tokenization import Tokenizer
@@ -69,7 +73,7 @@ def load_model(
 ) -> Loaded:
     """Load an encoder and all that stands beside it. See `vitrail.load` for the arguments."""
     snapshot = locate(name, revision=revision, offline=offline, token=token)
-    described = read_sentence_transformer(snapshot.folder)
+    described = None if is_cross_encoder(snapshot.folder) else read_sentence_transformer(snapshot.folder)
     folder = snapshot.folder if described is None else described.encoder_folder
     values = read_config(folder)
     _refuse_unknown_code(values)
@@ -137,6 +141,28 @@ def read_weights(model: EncoderModel, folder: Path, family: Family, dtype: torch
             tensors[ours] = whole[piece.start : piece.stop].to(dtype or whole.dtype, copy=piece.stop is not None)
     _assign(model, tensors)
     return plan.unused
+
+
+def heads_of(loaded: Loaded) -> dict[str, SavedHead]:
+    """The heads that stand beside the encoder in its files, by kind."""
+    with TensorFiles.open(loaded.encoder_folder) as files:
+        return saved_heads(loaded.family, loaded.config, loaded.model.spec, files.shapes, loaded.unused_tensors)
+
+
+def read_head(loaded: Loaded, head: SavedHead, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The parameters of a head that `heads_of` found."""
+    with TensorFiles.open(loaded.encoder_folder) as files:
+        return head.read(files, loaded.model.spec.hidden_size, dtype)
+
+
+def read_parts(loaded: Loaded, published: PublishedHead, head: HeadSpec, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """What the files hold of a head of this shape: of a new classifier, say, the pooler that was trained before."""
+    wanted = parameter_shapes(head, loaded.model.spec.hidden_size)
+    there = names_without_prefix(loaded.family, loaded.unused_tensors)
+    sources = sources_of(published, head, loaded.model.spec, there)
+    with TensorFiles.open(loaded.encoder_folder) as files:
+        fitting = {ours: name for ours, name in sources.items() if tuple(files.shapes[name]) == wanted[ours]}
+        return {ours: files.read(name).to(dtype) for ours, name in fitting.items()}
 
 
 def _assign(model: EncoderModel, tensors: dict[str, torch.Tensor]) -> None:

@@ -237,7 +237,7 @@ class Encoder(nn.Module):
         name: a key of `tasks.TASKS`. labels: what a classifier tells apart, in the order of its outputs.
         options: an instance of the task's `Options`; None: the defaults.
         """
-        return new_task(self, name, labels=labels, options=options)
+        return new_task(self, name, labels=labels, options=options, loaded=self._loaded)
 
     def attach(self, task: Task) -> None:
         """Let `task` be this encoder's task: its parameters become ours, what it shares with the encoder is tied."""

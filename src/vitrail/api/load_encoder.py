@@ -6,7 +6,8 @@ import warnings
 import torch
 
 from vitrail.api.encoder import Encoder
-from vitrail.errors import FallbackWarning, UnsupportedModel
+from vitrail.api.task_of_encoder import known, saved_task
+from vitrail.errors import FallbackWarning
 from vitrail.loading import load_model
 
 PRECISIONS = {
@@ -34,7 +35,8 @@ def load(
 
     name: a folder, a hub name ("bert-base-uncased"), or None for the default model, which is looked for in
         $VITRAIL_MODEL, in an installed package that carries it, and in the hub's cache.
-    task: None or "embedding".
+    task: what the folder's head is for: "text-classification", "token-classification", "question-answering",
+        "reranking", "fill-mask", or "embedding", which has none; `predict` then does it. None: the encoder alone.
     revision: branch, tag or commit of a hub model.
     device: "auto" takes a CUDA GPU when there is one (and precision is not int8), else the CPU.
     precision: "float32", "float16", "bfloat16", "int8", or "auto", which is float32 everywhere. "int8" quantises the
@@ -48,10 +50,8 @@ def load(
 
     Raises ModelNotFound, UnsupportedModel, CheckpointError (damaged, unsafe or mismatched files), TokenizerError.
     """
-    if task not in (None, "embedding"):
-        raise UnsupportedModel(
-            f'task {task!r}: this version loads encoders without heads; leave it out, or "embedding"'
-        )
+    if task is not None:
+        known(task)
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}: choose among {', '.join(PRECISIONS)}")
     if threads is not None:
@@ -67,6 +67,10 @@ def load(
     )
     quantised = "int8" if precision == "int8" else None
     encoder = Encoder.from_loaded(loaded, max_length=max_length, precision=quantised)
+    if task is not None:
+        made, used = saved_task(loaded, task, PRECISIONS[precision])
+        encoder.attach(made)
+        encoder.unused_tensors = tuple(name for name in encoder.unused_tensors if name not in used)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and quantised is None else "cpu"
     encoder = encoder.to(device)

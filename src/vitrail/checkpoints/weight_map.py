@@ -97,7 +97,7 @@ def best_fit(
 
     def matches(weight_map: WeightMap) -> int:
         names = {weight_map.published(name, layer_numbers).name for name in ours}
-        return len(names & _normal_names(theirs, weight_map.prefix).keys())
+        return len(names & normal_names(theirs, weight_map.prefix).keys())
 
     return max(weight_maps, key=matches)
 
@@ -113,7 +113,7 @@ def plan_loading(
 
     Raises CheckpointMismatch, which lists every missing and unexpected tensor and every other shape.
     """
-    by_name = _normal_names(found, weight_map.prefix)
+    by_name = normal_names(found, weight_map.prefix)
     sources = {ours: weight_map.published(ours, layer_numbers) for ours in wanted}
     heights: dict[str, dict[int, int]] = {}
     for ours, source in sources.items():
@@ -156,7 +156,7 @@ def publish(weight_map: WeightMap, tensors: Mapping[str, Tensor], layer_numbers:
     }
 
 
-def _normal_names(found: Iterable[str], prefix: str) -> dict[str, str]:
+def normal_names(found: Iterable[str], prefix: str) -> dict[str, str]:
     """Name without prefix, with today's endings -> name in the file."""
     names = {}
     for name in found:

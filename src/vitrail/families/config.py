@@ -12,9 +12,10 @@ NEUTRAL = frozenset({
     "_name_or_path", "architectures", "auto_map", "bos_token_id", "classifier_dropout", "cls_token_id",
     "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task", "gradient_checkpointing", "id2label",
     "initializer_cutoff_factor", "is_encoder_decoder", "label2id", "language", "model_type", "num_labels",
-    "output_attentions", "output_hidden_states", "output_past", "pad_token_id", "problem_type", "sep_token_id",
-    "task_specific_params", "tie_word_embeddings", "tokenizer_class", "torch_dtype", "torchscript",
-    "transformers_version", "use_cache",
+    "output_attentions", "output_hidden_states", "output_past", "pad_token_id", "problem_type",
+    "sbert_ce_default_activation_function", "sentence_transformers", "sep_token_id", "task_specific_params",
+    "tie_word_embeddings", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version", "use_cache",
+    "vitrail",
 })
 # fmt: on
 

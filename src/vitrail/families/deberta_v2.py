@@ -39,7 +39,9 @@ def read_deberta_v2(config: Config) -> EncoderSpec:
     config.only("conv_kernel_size", 0)
     config.only("embedding_size", config["hidden_size"])
     config.only("attention_head_size", config["hidden_size"] // config["num_attention_heads"])
-    config.skip("conv_act", "conv_groups", "legacy", "pooler_dropout", "pooler_hidden_act", "pooler_hidden_size")
+    config.skip(
+        "cls_dropout", "conv_act", "conv_groups", "legacy", "pooler_dropout", "pooler_hidden_act", "pooler_hidden_size"
+    )
     max_positions = config["max_position_embeddings"]
     positions: list[PositionScheme] = []
     if config.get("position_biased_input", True):

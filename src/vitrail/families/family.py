@@ -44,6 +44,16 @@ class Family:
     heads: Mapping[str, PublishedHead] = field(default_factory=dict)
     known_code: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Callable[[str], "Family"], tuple[str]]:
+        """By name: its functions are not all found by theirs."""
+        return _named, (self.model_types[0],)
+
+
+def _named(model_type: str) -> Family:
+    from vitrail.families import BY_MODEL_TYPE
+
+    return BY_MODEL_TYPE[model_type]
+
 
 def spec_of(family: Family, config: Config) -> EncoderSpec:
     """The spec that a config.json describes. Values that make no model are the file's fault, and said to be."""

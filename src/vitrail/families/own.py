@@ -27,6 +27,8 @@ from vitrail.models.positions import (
 from vitrail.models.spec import DropoutSpec, EncoderSpec
 
 FORMAT_VERSION = 1
+# Stands before our names of the parameters of a head.
+HEAD_PREFIX = "head."
 KINDS: dict[str, type[PositionScheme]] = {
     "sinusoidal": SinusoidalPositions,
     "learned": LearnedPositions,
@@ -103,12 +105,13 @@ _PATHS = (
     *(f"layers.{{}}.{path}" for path in _LAYER_PATHS),
     "final_norm",
 )
-OWN_NAMES = WeightMap(prefix="", table={path: path for path in _PATHS})
+OWN_NAMES = WeightMap(prefix="", table={path: path for path in _PATHS}, heads=(HEAD_PREFIX,))
 # Torch's encoder has no embeddings, and none of the parts it does not know: those keep our names.
 _TORCH_NAMES = WeightMap(
     prefix="",
     table={path: path for path in _PATHS if path not in TORCH_LAYERS.table.values()} | dict(TORCH_LAYERS.table),
     stacked=TORCH_LAYERS.stacked,
+    heads=(HEAD_PREFIX,),
 )
 
 FAMILY = Family(

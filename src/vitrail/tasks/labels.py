@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vitrail.tasks.tags import tag_labels
+
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -15,6 +17,8 @@ def labels_of(name: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if name == "text-classification":
         values = (row["label"] for row in rows if row.get("label") is not None)
         return ordered(each for value in values for each in (value if isinstance(value, list | tuple) else [value]))
+    if name == "token-classification":
+        return tag_labels([row["tags"] for row in rows if row.get("tags") is not None])
     return ()
 
 

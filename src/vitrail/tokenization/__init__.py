@@ -7,6 +7,6 @@ decides which engine may run.
 
 from vitrail.tokenization.batch import TokenBatch, TokenizedText
 from vitrail.tokenization.tokenizer import Tokenizer
-from vitrail.tokenization.windows import MAX_WINDOWS, merge_windows
+from vitrail.tokenization.windows import MAX_WINDOWS, merge_windows, window_spans
 
-__all__ = ["MAX_WINDOWS", "TokenBatch", "TokenizedText", "Tokenizer", "merge_windows"]
+__all__ = ["MAX_WINDOWS", "TokenBatch", "TokenizedText", "Tokenizer", "merge_windows", "window_spans"]

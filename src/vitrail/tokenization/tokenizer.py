@@ -22,7 +22,7 @@ from vitrail.tokenization.bounds import Contents, Encode, boundary_pattern, enco
 from vitrail.tokenization.checks import Overlong, check_stride, check_texts, content_room, flaw, refuse_truncated
 from vitrail.tokenization.fast import FastRefused, fast_encode
 from vitrail.tokenization.folder import TokenizerFiles, read_folder, write_folder
-from vitrail.tokenization.template import learn_template
+from vitrail.tokenization.template import Template, learn_template
 from vitrail.tokenization.windows import most_covered, window_spans
 
 _ENCODED_AT_ONCE = 4096
@@ -71,6 +71,15 @@ class Tokenizer:
     def num_special(self, *, pair: bool = False) -> int:
         """Special tokens added around one text, or around a pair."""
         return (self._pair if pair else self._single).num_special
+
+    def token(self, id: int) -> str:
+        """The text of one token of the vocabulary, without the marks of a word's beginning or middle."""
+        return self._backend.decode([id], skip_special_tokens=False).removeprefix("##").strip()
+
+    @property
+    def pair_template(self) -> Template:
+        """What stands before, between and behind the texts of a pair."""
+        return self._pair
 
     def encode(
         self,
