@@ -1,4 +1,4 @@
-"""CSV and TSV with a header line.
+"""CSV and TSV: records of fields, under the names of a header line or names that are given.
 
 CSV is quoted as RFC 4180 says, strictly: a stray quote costs its row instead of swallowing the rows behind it.
 TSV is not quoted at all (IANA text/tab-separated-values), because a quote at the start of a text is common in
@@ -6,10 +6,11 @@ language data. All values are strings; a blank line is no row.
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from vitrail.errors import FileFormatError
 from vitrail.files.lines import Line
+from vitrail.files.records import Record
 from vitrail.files.rows import MAX_ROW_BYTES, Row, check_text, choose_text_column, refuse_reserved
 
 
@@ -41,51 +42,83 @@ class CountedLines:
         return f"line {self.last}" if self.first == self.last else f"lines {self.first} to {self.last}"
 
 
+class DelimitedRecords:
+    """The records of a file, one at a time, each under the names of its columns.
+
+    names: for a file without a header, of its first columns; fields further right are not read. None: the first record
+    is the header, and every record has as many fields.
+    """
+
+    def __init__(
+        self, lines: Iterable[Line], *, source: str, delimiter: str, quoted: bool, names: Sequence[str] | None = None
+    ):
+        self.counted = CountedLines(lines)
+        if quoted:
+            csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))  # 128 KiB at first, one for the process
+            self.fields: Iterator[list[str]] = csv.reader(self.counted, delimiter=delimiter, strict=True)
+        else:
+            bare = (line.removesuffix("\n").removesuffix("\r") for line in self.counted)
+            self.fields = (line.split(delimiter) if line else [] for line in bare)
+        self.has_header = names is None
+        self.names = list(names) if names is not None else self._read_header(source)
+        refuse_doubled(self.names, source=source)
+
+    def __iter__(self) -> Iterator[Record]:
+        counted = self.counted
+        while True:
+            counted.begin_record()
+            fields: list[str] = []
+            try:
+                fields = next(self.fields)
+            except StopIteration:
+                return
+            except csv.Error as reason:
+                counted.error = counted.error or f"{counted.place}: {reason}"
+            if not fields and counted.error is None:
+                continue
+            yield Record(
+                counted.first, dict(zip(self.names, fields, strict=False)), self._error(len(fields)), counted.size
+            )
+
+    def _error(self, found: int) -> str | None:
+        wanted = len(self.names)
+        if self.counted.error or found == wanted or (found > wanted and not self.has_header):
+            return self.counted.error
+        whose = "the header has" if self.has_header else "names are given for"
+        return f"{self.counted.place}: {found} fields, {whose} {wanted}"
+
+    def _read_header(self, source: str) -> list[str]:
+        try:
+            header = next(self.fields, [])
+        except csv.Error as error:
+            raise FileFormatError(f"{source} has no readable header: {error}") from error
+        if not header or self.counted.error:
+            reason = self.counted.error or "its first line is empty"
+            raise FileFormatError(f"{source} has no readable header: {reason}")
+        return header
+
+
+def refuse_doubled(names: Sequence[str], *, source: str) -> None:
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise FileFormatError(f"{source} has the column {min(doubled)!r} more than once; give it another name.")
+
+
 def read_csv(lines: Iterable[Line], *, source: str, column: str | None, numbers: Iterator[int]) -> Iterator[Row]:
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))  # 128 KiB at first, and one for the process
-    counted = CountedLines(lines)
-    return read_records(csv.reader(counted, strict=True), counted, source=source, column=column, numbers=numbers)
+    records = DelimitedRecords(lines, source=source, delimiter=",", quoted=True)
+    return rows_with_text(records, source=source, column=column, numbers=numbers)
 
 
 def read_tsv(lines: Iterable[Line], *, source: str, column: str | None, numbers: Iterator[int]) -> Iterator[Row]:
-    counted = CountedLines(lines)
-    fields = (line.removesuffix("\n").removesuffix("\r") for line in counted)
-    records = (line.split("\t") if line else [] for line in fields)
-    return read_records(records, counted, source=source, column=column, numbers=numbers)
+    records = DelimitedRecords(lines, source=source, delimiter="\t", quoted=False)
+    return rows_with_text(records, source=source, column=column, numbers=numbers)
 
 
-def read_records(
-    records: Iterator[list[str]], counted: CountedLines, *, source: str, column: str | None, numbers: Iterator[int]
+def rows_with_text(
+    records: DelimitedRecords, *, source: str, column: str | None, numbers: Iterator[int]
 ) -> Iterator[Row]:
-    header = read_header(records, counted, source=source)
-    text_column = choose_text_column(header, column, source=source)
-    while True:
-        counted.begin_record()
-        fields: list[str] = []
-        try:
-            fields = next(records)
-        except StopIteration:
-            return
-        except csv.Error as reason:
-            counted.error = counted.error or f"{counted.place}: {reason}"
-        if not fields and counted.error is None:
-            continue
-        columns = dict(zip(header, fields, strict=False))
-        if counted.error is None and len(fields) != len(header):
-            counted.error = f"{counted.place}: {len(fields)} fields, the header has {len(header)}"
-        text, error_in_text = check_text(columns.get(text_column))
-        error = counted.error or error_in_text
-        yield Row(next(numbers), columns, None if error else text, error, counted.size)
-
-
-def read_header(records: Iterator[list[str]], counted: CountedLines, *, source: str) -> list[str]:
-    try:
-        header = next(records, [])
-    except csv.Error as error:
-        raise FileFormatError(f"{source} has no readable header: {error}") from error
-    if not header or counted.error:
-        raise FileFormatError(f"{source} has no readable header: {counted.error or 'its first line is empty'}")
-    if doubled := {name for name in header if header.count(name) > 1}:
-        raise FileFormatError(f"{source} has the column {min(doubled)!r} more than once; give it another name.")
-    refuse_reserved(header, source=source)
-    return header
+    refuse_reserved(records.names, source=source)
+    text_column = choose_text_column(records.names, column, source=source)
+    for record in records:
+        text, error_in_text = check_text(record.columns.get(text_column))
+        error = record.error or error_in_text
+        yield Row(next(numbers), record.columns, None if error else text, error, record.size)

@@ -1,1 +1,1 @@
-"""Training: one loop, its data, and what stands beside the result. `vitrail.train` begins in `run.py`."""
+"""Training: data that was checked, one loop, and what comes out of it. `vitrail.train` begins in `run.py`."""

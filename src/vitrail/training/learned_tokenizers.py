@@ -4,7 +4,9 @@ They have BERT's five special tokens and its template ([CLS] text [SEP], [CLS] t
 opens in transformers. The same texts give the same tokenizer.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import chain, repeat
 
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
@@ -24,25 +26,56 @@ _SPECIAL = {
 def learn_tokenizer(
     texts: Iterable[str], *, kind: str, vocab_size: int, lowercase: bool, max_length: int | None
 ) -> Tokenizer:
-    """kind: "wordpiece" (pieces of words) or "characters" (the `vocab_size` most frequent ones)."""
-    special = [AddedToken(token, special=True, normalized=False) for token in _SPECIAL.values()]
-    backend: Backend
-    trainer: trainers.Trainer
-    if kind == "wordpiece":
-        backend = Backend(models.WordPiece(unk_token="[UNK]"))
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        backend.decoder = decoders.WordPiece(prefix="##")
-        trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
-    elif kind == "characters":
-        backend = Backend(models.WordLevel(unk_token="[UNK]"))
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), "isolated")]
-        )
-        trainer = trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
-    else:
+    """kind: "wordpiece" (pieces of words) or "characters" (the most frequent ones)."""
+    if kind not in ("wordpiece", "characters"):
         raise ValueError(f"kind {kind!r}: choose wordpiece or characters")
-    backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=lowercase)
-    backend.train_from_iterator(texts, trainer)
-    numbers = {name: backend.token_to_id(name) or 0 for name in ("[SEP]", "[CLS]")}
-    backend.post_processor = processors.BertProcessing(*numbers.items())
+    normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=lowercase)
+    splitter: pre_tokenizers.PreTokenizer = pre_tokenizers.BertPreTokenizer()
+    if kind == "characters":
+        steps = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), "isolated")]
+        splitter = pre_tokenizers.Sequence(steps)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    room = vocab_size - len(_SPECIAL)
+    if kind == "characters":
+        learned = sorted(counts, key=lambda character: (-counts[character], character))[:room]
+    else:
+        learned = _word_pieces(counts, room)
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys([*_SPECIAL.values(), *learned]))}
+    if kind == "characters":
+        backend = Backend(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    else:
+        backend = Backend(models.WordPiece(vocabulary, unk_token="[UNK]"))
+        backend.decoder = decoders.WordPiece(prefix="##")
+    backend.normalizer, backend.pre_tokenizer = normalizer, splitter
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _SPECIAL.values()])
+    separate, classify = (("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    backend.post_processor = processors.BertProcessing(separate, classify)
     return Tokenizer(TokenizerFiles(backend=backend, special_tokens=_SPECIAL, max_length=max_length))
+
+
+def _word_pieces(counts: Mapping[str, int], room: int) -> list[str]:
+    """The pieces that merging the most frequent neighbours leaves, beginnings of words apart from what follows.
+
+    The library's own trainer numbers what follows (`##e`) in the order of a hash table, and breaks ties by the numbers,
+    so it learns something else every time. Here what follows is spelt in letters of its own, which it keeps in order.
+    """
+    inner = sorted({character for word in counts for character in word[1:]})
+    if len(inner) > _MOST_LETTERS:
+        raise ValueError(f"the texts hold {len(inner)} different characters; take kind: characters")
+    own = {character: chr(_FIRST_LETTER + place) for place, character in enumerate(inner)}
+    back = {letter: character for character, letter in own.items()}
+    backend = Backend(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=room, show_progress=False)
+    spelt = {word[0] + "".join(own[character] for character in word[1:]): count for word, count in counts.items()}
+    backend.train_from_iterator(chain.from_iterable(repeat(word, spelt[word]) for word in sorted(spelt)), trainer)
+    numbered = sorted(backend.get_vocab().items(), key=lambda item: item[1])
+    return [
+        ("##" if token[0] in back else "") + "".join(back.get(letter, letter) for letter in token)
+        for token, _ in numbered
+    ]
+
+
+# Private use planes: no text has these characters.
+_FIRST_LETTER, _MOST_LETTERS = 0xF0000, 2**16

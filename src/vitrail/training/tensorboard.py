@@ -3,6 +3,7 @@
 Written by torch.utils.tensorboard where the package tensorboard is installed.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,11 @@ class Board:
     def add_graph(self, encoder: Encoder, length: int = 8) -> None:
         """The graph of the model over one sequence of `length` tokens."""
         training = encoder.training
-        # a parameter that has a hook or a wrapper of its own cannot be traced in train mode alike twice
-        self._writer.add_graph(_OneSequence(encoder.eval(), length), torch.arange(length) % encoder.spec.vocab_size)
+        ids = torch.arange(length, device=encoder.device) % encoder.spec.vocab_size
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that shapes become constants, and that what is traced is traced already
+            traced = torch.jit.trace(_OneSequence(encoder.eval(), length), ids, check_trace=False)
+            self._writer.add_graph(traced, ids)
         encoder.train(training)
 
     def add_vectors(self, encoder: Encoder, texts: Sequence[str], step: int) -> None:
