@@ -21,9 +21,11 @@ PUBLIC_NAMES = [
     "EncoderSpec",
     "Tokenizer",
     "Tokens",
+    "TrainingResult",
     "TruncationWarning",
     "VitrailError",
     "load",
+    "train",
 ]
 
 

@@ -1,0 +1,184 @@
+"""A run put together: from a configuration to a trained model and the record of how it came about.
+
+configuration -> data -> encoder and task -> examples -> Loop -> run folder
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitrail.errors import TrainingError
+from vitrail.tasks import TASKS, Task, labels_of
+from vitrail.training.building import build_encoder, set_dropout
+from vitrail.training.config import RunConfig
+from vitrail.training.config_files import options_of, read_config
+from vitrail.training.datasets import read_data
+from vitrail.training.evaluation import Evaluation
+from vitrail.training.loop import Loop, watched_metric
+from vitrail.training.lora import add_lora, merged
+from vitrail.training.processes import Processes
+from vitrail.training.randomness import own_randomness
+from vitrail.training.records import Console, Listener, LogFile
+from vitrail.training.run import TrainingResult
+from vitrail.training.run_folder import RunFolder, digest_of
+
+Row = Mapping[str, Any]
+
+
+def train_in(
+    folder: str | os.PathLike[str] | None,
+    config: RunConfig | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    overrides: Sequence[str],
+    resume: bool,
+    show_progress: bool | None,
+) -> TrainingResult:
+    """See `vitrail.train`."""
+    chosen = read_config(config, overrides)
+    place = RunFolder(Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}" if folder is None else Path(folder))
+    place.check(resume=resume)
+    device = _device(chosen.training.device)
+    _check_precision(chosen, device)
+    if chosen.training.threads is not None:
+        torch.set_num_threads(chosen.training.threads)
+    processes = Processes.join(device)
+    with own_randomness(), ExitStack() as stack:
+        return _Run(chosen, place, processes, device, stack).go(resume=resume, show_progress=show_progress)
+
+
+class _Run:
+    def __init__(self, config: RunConfig, place: RunFolder, processes: Processes, device: str, stack: ExitStack):
+        self.config, self.place, self.processes = config, place, processes
+        self.device, self.stack = device, stack
+
+    def go(self, *, resume: bool, show_progress: bool | None) -> TrainingResult:
+        config, kind = self.config, task_class(self.config.task.name)
+        options = options_of(kind, config.task.options)
+        data = read_data(config.data, kind.roles)
+        if not data.train:
+            raise TrainingError("the training data has no rows; see data.train")
+        self.validation_rows = data.validation
+        encoder = build_encoder(
+            config.model,
+            texts=_texts(data.train),
+            max_length=config.training.max_length,
+            seed=config.training.seed,
+        )
+        torch.manual_seed(config.training.seed)  # of the head's and LoRA's first weights
+        task = encoder.new_task(config.task.name, labels=labels_of(config.task.name, data.train), options=options)
+        encoder.attach(task)
+        if config.training.dropout is not None:
+            set_dropout(encoder, config.training.dropout)
+        if config.lora is not None:
+            add_lora(encoder, config.lora)
+        encoder.to(self.device)
+        tokenizer = encoder.need_tokenizer()
+        examples = partial(task.examples, tokenizer=tokenizer, max_length=encoder.max_length)
+        train, validation = examples(data.train), examples(data.validation)
+        watched_metric(task, config.training.watch)  # before anything is written
+        self.encoder, self.task = encoder, task
+        if self.processes.writes:
+            self.place.begin(config, data=digest_of(train), processes=self.processes.count)
+        self.processes.wait()
+        loop = Loop(
+            encoder,
+            train=train,
+            validation=validation,
+            training=config.training,
+            optimizer=config.optimizer,
+            averaging=config.averaging,
+            snapshots=self.place.snapshots,
+            processes=self.processes,
+            on_best=self._keep,
+        )
+        if resume:
+            loop.resume()
+        loop.listeners += self._listeners(loop, show_progress)
+        at = loop.run()
+        return TrainingResult(
+            folder=self.place.path,
+            model=self.place.model,
+            metric=loop.watched,
+            best=at.best,
+            best_step=at.best_step,
+            steps=at.step,
+            history=tuple(at.history),
+        )
+
+    def _keep(self, evaluation: Evaluation | None) -> None:
+        """Save the encoder as it is now, and what it says of the validation data."""
+        if not self.processes.writes:
+            return
+        with merged(self.encoder):
+            self.place.put_model(self.encoder.save)
+        if evaluation is not None:
+            records = zip(self.validation_rows, evaluation.results, strict=True)
+            self.place.put_predictions(
+                {"row": number, **prediction(self.task, row, result)} for number, (row, result) in enumerate(records)
+            )
+
+    def _listeners(self, loop: Loop, show_progress: bool | None) -> Iterator[Listener]:
+        if not self.processes.writes:
+            return
+        done = loop.counters.step
+        yield self._closed(LogFile(self.place.log, resumed_step=done))
+        yield self._closed(Console(loop.total_steps, done=done, show=show_progress))
+        logging = self.config.logging
+        if logging.tensorboard or logging.graph or logging.projector:
+            from vitrail.training.tensorboard import Board
+
+            board = Board(self.place.board, resumed_step=done)
+            yield self._closed(board)
+            if logging.graph:
+                board.add_graph(self.encoder)
+            if logging.projector:
+                texts = [row["text"] for row in self.validation_rows if isinstance(row.get("text"), str)]
+                self.stack.callback(lambda: board.add_vectors(self.encoder, texts[:1000], loop.counters.step))
+
+    def _closed(self, listener: Listener) -> Listener:
+        self.stack.callback(listener.close)
+        return listener
+
+
+def prediction(task: Task, row: Row, result: Any) -> dict[str, Any]:
+    """What a row holds and what was found, for `predictions.jsonl`."""
+    targets = [role.name for role in task.roles if role.target and row.get(role.name) is not None]
+    gold = row[targets[0]] if len(targets) == 1 else {name: row[name] for name in targets}
+    found = {name: value for name, value in vars(result).items() if isinstance(value, _PLAIN)}
+    record = {"gold": gold, "prediction": found.get("label", found.get("labels", found))}
+    scores = getattr(result, "scores", None)
+    return record if scores is None else {**record, "probabilities": dict(scores)}
+
+
+_PLAIN = (str, int, float, bool, list, tuple, type(None))
+
+
+def task_class(name: str) -> type[Task]:
+    if name not in TASKS:
+        raise ValueError(f"task.name {name!r}: choose among {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _texts(rows: Sequence[Row]) -> Iterator[str]:
+    """Every text in the rows, words of tokenised ones by themselves."""
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, str) and name != "label":
+                yield value
+            elif isinstance(value, list) and name not in ("tags", "label", "answers"):
+                yield from (each for each in value if isinstance(each, str))
+
+
+def _device(name: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _check_precision(config: RunConfig, device: str) -> None:
+    if config.training.precision == "bfloat16" and torch.device(device).type == "cpu":
+        raise ValueError("training.precision bfloat16 is for a GPU; on the CPU use float32")
