@@ -98,7 +98,6 @@ class TrainingConfig(Section):
     probe_rows: Annotated[int, Field(ge=0)] = 500
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    sharded: bool = False
     threads: Count | None = None
 
 
