@@ -22,6 +22,7 @@ VERBS = (
     "download",
     "inspect",
     "verify",
+    "doctor",
 )
 USAGE_ERRORS = (
     ValueError,
