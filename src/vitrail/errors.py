@@ -22,8 +22,8 @@
 Wrong arguments are `ValueError` and `TypeError`, as everywhere in Python. A message says what is wrong,
 with which value, and what to do next.
 
-Warnings: `VitrailWarning` ← `TruncationWarning` (text was cut), `FallbackWarning` (a slower or different
-path runs than the one asked for).
+Warnings: `VitrailWarning` ← `TruncationWarning` (text was cut), `DataWarning` (what `vitrail doctor` warns of),
+`FallbackWarning` (a slower or different path runs than the one asked for).
 """
 
 from collections.abc import Iterable, Sequence
@@ -157,6 +157,10 @@ class VitrailWarning(UserWarning):
 
 class TruncationWarning(VitrailWarning):
     """Texts were cut to the length the model takes."""
+
+
+class DataWarning(VitrailWarning):
+    """The data of a run can be used, and its score will be lower, or can be trusted less."""
 
 
 class FallbackWarning(VitrailWarning):

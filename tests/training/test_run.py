@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import vitrail
-from vitrail.errors import FingerprintMismatch, TrainingError
+from vitrail.errors import DataWarning, FingerprintMismatch, TrainingError
 from vitrail.training.config_files import read_config
 
 SPEC = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 24, "dropout": 0.0}
@@ -64,9 +64,7 @@ def test_a_model_built_from_nothing_learns_and_opens_again_with_the_same_predict
     opened = vitrail.load(result.model, task="text-classification", device="cpu")
     predictions = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
     rows = [json.loads(line) for line in (data / "validation.jsonl").read_text().splitlines()]
-    examples = opened.task.examples(rows, opened.tokenizer, max_length=None)
-    results = opened.task.decode(opened.task_outputs(examples), examples)
-    for row, prediction, again in zip(rows, predictions, results, strict=True):
+    for row, prediction, again in zip(rows, predictions, opened.predict([row["text"] for row in rows]), strict=True):
         assert prediction["gold"] == row["label"] == prediction["prediction"] == again.label
         assert prediction["probabilities"] == pytest.approx(dict(again.scores), abs=1e-5)
 
@@ -176,6 +174,18 @@ def test_tensorboard_that_is_asked_for_and_missing_is_named(data, tmp_path, monk
 
     with pytest.raises(TrainingError, match="pip install tensorboard"):
         vitrail.train(config, tmp_path / "run")
+
+
+def test_data_with_errors_is_refused_before_anything_is_written_and_warnings_are_said(data, tmp_path):
+    with (data / "train.jsonl").open("a") as stream:
+        stream.write((data / "validation.jsonl").read_text().splitlines()[0] + "\n")
+    with pytest.warns(DataWarning, match="text-in-two-splits"):
+        vitrail.train(configuration(data, epochs=1), tmp_path / "warned")
+
+    (data / "validation.jsonl").write_text(json.dumps({"text": "x", "label": "unheard of"}) + "\n")
+    with pytest.raises(TrainingError, match="unseen-label"):
+        vitrail.train(configuration(data, epochs=1), tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
 
 
 def test_the_command_line_trains_and_says_where_the_model_is(data, tmp_path):

@@ -18,11 +18,12 @@ from vitrail.errors import FileFormatError, ModelNotFound, VitrailError, Vitrail
 
 VERBS = (
     "embed",
-    "search",
     "predict",
+    "search",
     "download",
     "inspect",
     "verify",
+    "doctor",
     "train",
 )
 USAGE_ERRORS = (

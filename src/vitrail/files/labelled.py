@@ -12,7 +12,7 @@ from vitrail.errors import FileFormatError
 from vitrail.files.conll import read_conll
 from vitrail.files.delimited import DelimitedRecords, refuse_doubled
 from vitrail.files.json_lines import parse_object
-from vitrail.files.lines import Line, bounded_lines, open_bytes
+from vitrail.files.lines import NOT_UTF8, Line, bounded_lines, open_bytes
 from vitrail.files.parquet_rows import BATCH_ROWS, open_parquet, repaired_strings
 from vitrail.files.records import Format, Layout, Record
 from vitrail.files.squad import read_squad
@@ -97,4 +97,4 @@ def records_of_batch(batch: Any) -> Iterator[Record]:
     size = batch.nbytes // max(batch.num_rows, 1)
     for index in range(batch.num_rows):
         columns = {name: column[index] for name, column in zip(batch.schema.names, values, strict=True)}
-        yield Record(0, columns, "a text is not UTF-8" if index in damaged else None, size)
+        yield Record(0, columns, f"a text {NOT_UTF8}" if index in damaged else None, size)

@@ -23,6 +23,8 @@ MAGIC = {
     b"\x93NUMPY": "a NumPy array",
 }
 BOM = b"\xef\xbb\xbf"
+NOT_UTF8 = "is not UTF-8"
+"""In the reason of every line or text that is not."""
 
 
 class Line(NamedTuple):
@@ -71,5 +73,5 @@ def read_line(number: int, content: bytes, stream: BufferedIOBase) -> Line:
     try:
         return Line(number, content.decode(), None, len(content))
     except UnicodeDecodeError as error:
-        reason = f"line {number} is not UTF-8 (byte {content[error.start]:#04x} at position {error.start})"
+        reason = f"line {number} {NOT_UTF8} (byte {content[error.start]:#04x} at position {error.start})"
         return Line(number, content.decode(errors="replace"), reason, len(content))

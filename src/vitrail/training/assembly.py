@@ -4,8 +4,10 @@ configuration -> data -> encoder and task -> examples -> Loop -> run folder
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,12 +15,13 @@ from typing import Any
 
 import torch
 
-from vitrail.errors import TrainingError
+from vitrail.errors import DataWarning, TrainingError
 from vitrail.tasks import TASKS, Task, labels_of
 from vitrail.training.building import build_encoder, set_dropout
 from vitrail.training.config import RunConfig
 from vitrail.training.config_files import options_of, read_config
 from vitrail.training.datasets import read_data
+from vitrail.training.doctor import Finding, examine
 from vitrail.training.evaluation import Evaluation
 from vitrail.training.loop import Loop, watched_metric
 from vitrail.training.lora import add_lora, merged
@@ -60,13 +63,13 @@ class _Run:
     def go(self, *, resume: bool, show_progress: bool | None) -> TrainingResult:
         config, kind = self.config, task_class(self.config.task.name)
         options = options_of(kind, config.task.options)
-        data = read_data(config.data, kind.roles)
-        if not data.train:
-            raise TrainingError("the training data has no rows; see data.train")
+        if self.processes.writes:
+            heed(examine(config.data, config.task.name, offline=config.model.offline))
+        data = read_data(config.data, kind.roles, offline=config.model.offline)
         self.validation_rows = data.validation
         encoder = build_encoder(
             config.model,
-            texts=_texts(data.train),
+            texts=_texts(data.train, kind),
             max_length=config.training.max_length,
             seed=config.training.seed,
         )
@@ -80,7 +83,9 @@ class _Run:
         encoder.to(self.device)
         tokenizer = encoder.need_tokenizer()
         examples = partial(task.examples, tokenizer=tokenizer, max_length=encoder.max_length)
-        train, validation = examples(data.train), examples(data.validation)
+        # a row is named by its number in its file, wherever a message or a drawing needs one
+        train = [replace(each, row=row["row"]) for each, row in zip(examples(data.train), data.train, strict=True)]
+        validation = examples(data.validation)
         watched_metric(task, config.training.watch)  # before anything is written
         self.encoder, self.task = encoder, task
         if self.processes.writes:
@@ -120,7 +125,7 @@ class _Run:
         if evaluation is not None:
             records = zip(self.validation_rows, evaluation.results, strict=True)
             self.place.put_predictions(
-                {"row": number, **prediction(self.task, row, result)} for number, (row, result) in enumerate(records)
+                {"row": row["row"], **prediction(self.task, row, result)} for row, result in records
             )
 
     def _listeners(self, loop: Loop, show_progress: bool | None) -> Iterator[Listener]:
@@ -165,14 +170,23 @@ def task_class(name: str) -> type[Task]:
     return TASKS[name]
 
 
-def _texts(rows: Sequence[Row]) -> Iterator[str]:
+def heed(findings: Sequence[Finding]) -> None:
+    """Refuse data with errors before a model is loaded, and warn of the rest; `vitrail doctor` shows all of it."""
+    errors = [found for found in findings if found.severity == "error"]
+    if errors:
+        listed = "; ".join(f"{found.id}: {found.message} {found.remedy}" for found in errors)
+        raise TrainingError(f"the data cannot be trained on: {listed} (`vitrail doctor` shows the rows)")
+    for found in findings:
+        if found.severity == "warning":
+            warnings.warn(f"{found.id}: {found.message} {found.remedy}", DataWarning, stacklevel=2)
+
+
+def _texts(rows: Sequence[Row], task: type[Task]) -> Iterator[str]:
     """Every text in the rows, words of tokenised ones by themselves."""
+    names = [role.name for role in task.roles if role.kind in ("text", "texts", "tokens")]
     for row in rows:
-        for name, value in row.items():
-            if isinstance(value, str) and name != "label":
-                yield value
-            elif isinstance(value, list) and name not in ("tags", "label", "answers"):
-                yield from (each for each in value if isinstance(each, str))
+        for value in (row[name] for name in names if row.get(name) is not None):
+            yield from [value] if isinstance(value, str) else value
 
 
 def _device(name: str) -> str:

@@ -21,8 +21,8 @@ def normalised(text: str) -> str:
 
 
 def input_key(row: RowByRole, roles: Sequence[Role], *, exact: bool = False) -> bytes:
-    """A digest of all that the model is given of a row."""
-    names = [role.name for role in roles if role.kind in INPUT_KINDS]
+    """A digest of all texts of a row; an id is none of them."""
+    names = [role.name for role in roles if role.kind in INPUT_KINDS and role.name != "id"]
     return digest((text for name in names if name in row for text in (name, *texts_of(row[name]))), exact=exact)
 
 

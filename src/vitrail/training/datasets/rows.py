@@ -10,19 +10,26 @@ from itertools import zip_longest
 from typing import Any
 
 from vitrail.files.labelled import read_labelled
+from vitrail.files.lines import NOT_UTF8
 from vitrail.files.records import Layout, Record
 from vitrail.tasks.task import Role
 from vitrail.training.datasets.config import HUB, DataConfig, Split
 from vitrail.training.datasets.hub import read_hub
 from vitrail.training.datasets.values import MISSING, as_kind
 
+ENDED = "ends before line"
 RowByRole = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A record that is no row. role: of the column at fault; None when the whole record could not be read."""
+    """A record that is no row.
 
+    kind: of fault: "record" and "encoding" cost the whole record, "ended" the lines of parallel files behind the end of
+    the shortest; "column", "missing", "type", "number", "length" are of one role and its column.
+    """
+
+    kind: str
     source: str
     row: int
     line: int
@@ -64,7 +71,7 @@ def parallel_records(files: dict[str, str]) -> Iterator[Record]:
         error = next((record.error for record in records if record is not None and record.error), None)
         ended = [file for file, record in zip(files.values(), records, strict=True) if record is None]
         if ended:
-            error = f"{ended[0]} ends before line {number}"
+            error = f"{ended[0]} {ENDED} {number}"
         texts = {role: record and record.columns["text"] for role, record in zip(files, records, strict=True)}
         yield Record(number, texts, error, 0)
 
@@ -72,23 +79,26 @@ def parallel_records(files: dict[str, str]) -> Iterator[Record]:
 def row_of(
     record: Record, config: DataConfig, split: Split, roles: Sequence[Role], *, source: str, number: int
 ) -> RowByRole | Fault:
-    place = Fault(source=source, row=number, line=record.line, reason=record.error or "")
+    place = Fault(kind="length", source=source, row=number, line=record.line, reason=record.error or "")
     if record.error:
-        return place
+        kind = "encoding" if NOT_UTF8 in record.error else "ended" if ENDED in record.error else "record"
+        return replace(place, kind=kind)
     row: RowByRole = {"row": number, "source": source}
     for role in roles:
         column = config.column(role.name, split)
         at_fault = replace(place, role=role.name, column=column)
         if column not in record.columns:
             if role.required or role.name in config.roles:
-                return replace(at_fault, reason=f"there is no column {column!r}", value=tuple(record.columns))
+                words = f"there is no column {column!r}"
+                return replace(at_fault, kind="column", reason=words, value=tuple(record.columns))
             continue
         value = record.columns[column]
         taken, reason = as_kind(value, role.kind)
         if reason == MISSING and not role.required:
             continue
         if reason:
-            return replace(at_fault, reason=f"{column!r} {reason}", value=value)
+            kind = "missing" if reason == MISSING else "number" if role.kind == "number" else "type"
+            return replace(at_fault, kind=kind, reason=f"{column!r} {reason}", value=value)
         row[role.name] = taken
     if "tokens" in row and "tags" in row and len(row["tokens"]) != len(row["tags"]):
         counts = f"{len(row['tokens'])} tokens and {len(row['tags'])} tags"
