@@ -174,11 +174,11 @@ def heed(findings: Sequence[Finding]) -> None:
     """Refuse data with errors before a model is loaded, and warn of the rest; `vitrail doctor` shows all of it."""
     errors = [found for found in findings if found.severity == "error"]
     if errors:
-        listed = "; ".join(f"{found.id}: {found.message} {found.remedy}" for found in errors)
+        listed = "; ".join(f"{found.id}: {found.message.rstrip('.')}. {found.remedy}" for found in errors)
         raise TrainingError(f"the data cannot be trained on: {listed} (`vitrail doctor` shows the rows)")
     for found in findings:
         if found.severity == "warning":
-            warnings.warn(f"{found.id}: {found.message} {found.remedy}", DataWarning, stacklevel=2)
+            warnings.warn(f"{found.id}: {found.message.rstrip('.')}. {found.remedy}", DataWarning, stacklevel=2)
 
 
 def _texts(rows: Sequence[Row], task: type[Task]) -> Iterator[str]:
