@@ -86,9 +86,10 @@ class Head(nn.Module):
         pooling = self.spec.pooling
         if pooling is None or packing is None:
             return self._logits(hidden)
+        # means are taken in float32 at least
         if pooling == "late":
-            return POOLING_MODES["mean"](self._logits(hidden), packing, 0)
-        return self._logits(POOLING_MODES[pooling](hidden, packing, 0))
+            return POOLING_MODES["mean"](_wide(self._logits(hidden)), packing, 0)
+        return self._logits(POOLING_MODES[pooling](_wide(hidden), packing, 0))
 
     def _logits(self, hidden: Tensor) -> Tensor:
         hidden = self.input_dropout(hidden.to(self._dtype))
@@ -115,6 +116,10 @@ class Head(nn.Module):
                 module.reset_parameters()
             if isinstance(module, nn.Linear | TiedOutput) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 class TiedOutput(nn.Module):
