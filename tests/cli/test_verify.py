@@ -138,6 +138,7 @@ def test_neighbours_that_matter_fail(tiny_bert: Path, in_this_process: None, mon
         return hidden + 1e-3 * hidden.mean(0)
 
     monkeypatch.setattr(SelfAttention, "forward", leaky)
+    monkeypatch.setattr("vitrail.backends.inference.is_built", lambda: False)  # the engine has no such module
 
     assert outcomes(verify(tiny_bert, "--json"))["alone or together"] == "failed"
 
@@ -223,3 +224,26 @@ def test_the_difference_is_a_share_of_the_largest_value():
     assert checks.compared("x", ours, wanted, tolerance=0.0625, note="").outcome == "ok"
     assert checks.compared("x", ours, wanted, tolerance=0.06, note="").outcome == "failed"
     assert checks.compared("x", ours[:1], wanted, tolerance=1.0, note="").outcome == "failed"
+
+
+def test_int8_is_measured_against_float32_and_everything_else_in_float32(tiny_bert: Path, in_this_process: None):
+    result = verify(tiny_bert, "--precision", "int8", "--json")
+
+    found = json.loads(result.stdout)
+    checks = {check["name"]: check for check in found["checks"]}
+    assert found["precision"] == "int8"
+    assert set(outcomes(result).values()) == {"ok"}
+    assert checks["fast path or reference"]["tolerance"] == 1e-5
+
+
+def test_the_cost_of_int8_is_told_for_texts(minilm_folder: Path):
+    exact, encoder = vitrail.load(minilm_folder, device="cpu"), vitrail.load(minilm_folder, precision="int8")
+    texts = [f"sentence number {number} about {word}" for number in range(6) for word in ("war", "peace", "tea")]
+
+    check = checks.check_int8(encoder, exact, texts)
+    broken = checks.check_int8(vitrail.load(minilm_folder, precision="int8", max_length=5), exact, texts)
+
+    assert check.outcome == "ok"
+    assert 0 < (check.difference or 0) < 0.007
+    assert "keep their nearest" in check.note
+    assert broken.outcome == "failed"

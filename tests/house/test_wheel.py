@@ -1,7 +1,9 @@
 """The wheel as a user gets it: installed by itself, away from the repository."""
 
+import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -13,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(ROOT)], check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -33,12 +35,16 @@ def test_installed_alone_it_imports_and_runs(wheel: Path, tmp_path: Path):
     target = tmp_path / "installed"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
     subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    # -S: without the hook by which an editable install puts the sources first
     script = (
-        f"import sys; sys.path.insert(0, {str(target)!r})\n"
+        f"import sys; sys.path[:0] = [{str(target)!r}, {sysconfig.get_path('purelib')!r}]\n"
         "import vitrail\n"
         f"assert vitrail.__file__.startswith({str(target)!r}), vitrail.__file__\n"
         "from vitrail.layers.packing import Packing\n"
         "assert Packing.of([2, 3]).num_tokens == 5\n"
+        "from vitrail.backends.native import instruction_set, is_built\n"
+        f"assert is_built() == {shutil.which('c++') is not None}\n"
+        "assert not is_built() or instruction_set()\n"
     )
 
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-S", "-c", script], cwd=tmp_path, check=True)

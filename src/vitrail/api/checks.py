@@ -13,19 +13,20 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from vitrail.api.batches import hidden_batches
-from vitrail.api.choices import chosen_batch_tokens
 from vitrail.api.encoder import Encoder
-from vitrail.api.load import load
+from vitrail.api.load_encoder import load
 from vitrail.backends.inference import evaluating
 from vitrail.errors import TruncationWarning, VitrailError
 from vitrail.layers.kernels import KERNELS
 from vitrail.layers.packing import Packing
 
 TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
+# In int8: by how much the cosine to the float32 vector may fall short of 1, for the worst text.
+WORST_COSINE_LOSS = 0.007
 # Of the ids that stand in for texts where there is no tokenizer.
 _DRAWN_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 64)
 
@@ -77,7 +78,7 @@ def hidden_states(encoder: Encoder, sequences: Sequence[Ids], *, run: Run | None
     run = encoder.inference.run if run is None else run
     boundaries = np.concatenate([[0], np.cumsum([len(ids) for ids in sequences], dtype=np.int64)])
     found = np.zeros((boundaries[-1], encoder.hidden_size), dtype=np.float32)
-    budget = 1 if alone else chosen_batch_tokens(None, encoder.device.type)
+    budget = 1 if alone else encoder.inference.usual_batch_tokens
     batches = hidden_batches(run, np.concatenate(sequences), boundaries, budget=budget, device=encoder.device)
     with evaluating(encoder):
         for _, rows, _, hidden in batches:
@@ -87,7 +88,7 @@ def hidden_states(encoder: Encoder, sequences: Sequence[Ids], *, run: Run | None
 
 def check_neighbours(encoder: Encoder, texts: Sequence[str]) -> Check:
     """The same text alone and among longer ones: as vectors, or, without a tokenizer, as hidden states."""
-    name, tolerance = "alone or together", TOLERANCES[encoder.precision]
+    name, tolerance = "alone or together", TOLERANCES.get(encoder.precision, TOLERANCES["float32"])
     if encoder.tokenizer is None:
         sequences = sequences_of(encoder, texts)
         together, alone = hidden_states(encoder, sequences), hidden_states(encoder, sequences, alone=True)
@@ -104,10 +105,31 @@ def check_reference_kernel(encoder: Encoder, sequences: Sequence[Ids]) -> Check:
     shared = {id(parameter): parameter for parameter in encoder.model.parameters()}
     plain = copy.deepcopy(encoder.model, shared)
     plain.use_kernel(KERNELS["reference"])
-    fastest = f"{encoder.inference.path} with {encoder.model.kernel_name} attention"
-    note = f"hidden states: {fastest}, against torch with reference attention"
+    note = f"hidden states: {encoder.inference.path.name}, against torch with reference attention"
     fast, slow = hidden_states(encoder, sequences), hidden_states(encoder, sequences, run=plain.eval())
     return compared("fast path or reference", fast, slow, tolerance=TOLERANCES[encoder.precision], note=note)
+
+
+def check_int8(encoder: Encoder, exact: Encoder, texts: Sequence[str]) -> Check:
+    """What int8 costs on these texts: the cosine to the float32 vectors, and the change in who is nearest to whom."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)
+        ours, wanted = encoder.embed(texts, show_progress=False), exact.embed(texts, show_progress=False)
+    cosines = _cosines(ours, wanted)
+    loss = float(1 - cosines.min(initial=1.0))
+    note = f"vectors against float32: cosine mean {cosines.mean():.5f}, worst {cosines.min(initial=1.0):.5f}"
+    if len(texts) > 10:
+        near, nearest = (_neighbours(vectors) for vectors in (ours, wanted))
+        same = (near[:, 0] == nearest[:, 0]).mean()
+        kept = np.mean([len(set(a) & set(b)) for a, b in zip(near.tolist(), nearest.tolist(), strict=True)])
+        note += f"; of {len(texts)} texts {same:.1%} keep their nearest, and {kept:.1f} of the 10 nearest stay"
+    return Check(
+        name="cost of int8",
+        outcome="ok" if loss <= WORST_COSINE_LOSS else "failed",
+        difference=loss,
+        tolerance=WORST_COSINE_LOSS,
+        note=note,
+    )
 
 
 def check_saved(encoder: Encoder, texts: Sequence[str]) -> Check:
@@ -153,8 +175,21 @@ def _changed(before: Encoder, after: Encoder, texts: Sequence[str]) -> list[str]
     return changed if np.array_equal(ids, ids_again) else [*changed, "token ids"]
 
 
+def _neighbours(vectors: Rows) -> Int64[np.ndarray, "_rows 10"]:
+    """The ten nearest other rows of each row, the nearest first."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    scores = unit @ unit.T
+    np.fill_diagonal(scores, -np.inf)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :10]
+
+
 def _cosine(a: Rows, b: Rows) -> float:
-    """The lowest of the rows' cosines; rows of zeros are left out."""
+    """The lowest of the rows' cosines."""
+    return float(_cosines(a, b).min(initial=1.0))
+
+
+def _cosines(a: Rows, b: Rows) -> Float64[np.ndarray, " _some"]:
+    """Row by row; rows of zeros are left out."""
     x, y = a.astype(np.float64), b.astype(np.float64)
     sizes = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    return float(((x * y).sum(1)[sizes != 0] / sizes[sizes != 0]).min(initial=1.0))
+    return (x * y).sum(1)[sizes != 0] / sizes[sizes != 0]

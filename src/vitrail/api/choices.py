@@ -5,9 +5,6 @@ from typing import Any
 
 from vitrail.errors import InputError
 
-# Tokens in one pass. On a CPU a batch should stay near the caches; a GPU wants enough work to fill it.
-BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
-
 # The names under which models keep their prompt for each role; the first that a model has is used.
 ROLE_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
@@ -57,9 +54,9 @@ def chosen_dimensions(dimensions: int | None, most: int) -> int | None:
     return dimensions
 
 
-def chosen_batch_tokens(batch_tokens: int | None, device_type: str) -> int:
+def chosen_batch_tokens(batch_tokens: int | None, usual: int) -> int:
     if batch_tokens is None:
-        return BATCH_TOKENS.get(device_type, BATCH_TOKENS["cpu"])
+        return usual
     if isinstance(batch_tokens, bool) or not isinstance(batch_tokens, int) or batch_tokens < 1:
         raise ValueError(f"batch_tokens must be a whole number of at least 1, got {batch_tokens!r}")
     return batch_tokens

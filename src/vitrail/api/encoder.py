@@ -20,7 +20,7 @@ from vitrail.api.saving import save_encoder
 from vitrail.api.similarity import SIMILARITIES
 from vitrail.api.token_vectors import embed_tokens
 from vitrail.api.vector_cache import VectorCache
-from vitrail.backends.inference import Inference, weights_state
+from vitrail.backends.inference import Inference
 from vitrail.families import BY_MODEL_TYPE, Family
 from vitrail.layers.pooling import Pooling, PoolingSpec
 from vitrail.loading import PLAIN_POOLING, Loaded, need_tokenizer
@@ -57,6 +57,7 @@ class Encoder(nn.Module):
         similarity: str = "cosine",
         unused_tensors: tuple[str, ...] = (),
         ignored_options: tuple[str, ...] = (),
+        precision: str | None = None,
     ):
         super().__init__()
         self.model = model
@@ -73,7 +74,7 @@ class Encoder(nn.Module):
         self.similarity_name = similarity
         self.unused_tensors = unused_tensors
         self.ignored_options = ignored_options
-        self.inference = Inference(model)
+        self.inference = Inference(model, precision)
         self._loaded: Loaded | None = None
         self._loaded_state: Any = None
 
@@ -90,7 +91,7 @@ class Encoder(nn.Module):
         return cls(model, tokenizer=tokenizer, max_length=None if tokenizer is None else tokenizer.max_length)
 
     @classmethod
-    def from_loaded(cls, loaded: Loaded, *, max_length: int | None = None) -> "Encoder":
+    def from_loaded(cls, loaded: Loaded, *, max_length: int | None = None, precision: str | None = None) -> "Encoder":
         """The Encoder of what `loading.load_model` found."""
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}")
@@ -111,9 +112,10 @@ class Encoder(nn.Module):
             similarity=loaded.similarity,
             unused_tensors=loaded.unused_tensors,
             ignored_options=loaded.ignored_options,
+            precision=precision,
         )
         encoder._loaded = loaded
-        encoder._loaded_state = weights_state(loaded.model)
+        encoder._loaded_state = encoder.inference.weights_state()
         return encoder.eval()
 
     def forward(
@@ -123,6 +125,8 @@ class Encoder(nn.Module):
         token_type_ids: Int[Tensor, "batch length"] | None = None,
     ) -> Float[Tensor, "batch length hidden"]:
         """The last layer's hidden states at every kept position, zero elsewhere; differentiable.
+
+        Runs the model itself, in the precision of its weights, also where texts are embedded in int8.
 
         attention_mask: (batch, length), bool, integer or float; not 0 means keep. Holes, padding on either side and
         empty rows are fine.
@@ -243,13 +247,13 @@ class Encoder(nn.Module):
 
     @property
     def precision(self) -> str:
-        """ "float32", "float16", …"""
-        return str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        """Of the vectors of texts and tokens: "float32", "float16", "bfloat16", "int8"."""
+        return self.inference.path.precision
 
     @property
     def weights_sha256(self) -> str:
         """Of the tensor files the encoder was loaded from; once its weights have changed, of the weights."""
-        if self._loaded is not None and weights_state(self.model) == self._loaded_state:
+        if self._loaded is not None and self.inference.weights_state() == self._loaded_state:
             return self._loaded.weights_sha256
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
@@ -292,5 +296,5 @@ class Encoder(nn.Module):
             normalize=self.pooling_spec.normalize if normalize is None else normalize,
             dimensions=chosen_dimensions(dimensions, self.dimensions),
             overlong=overlong,
-            batch_tokens=chosen_batch_tokens(batch_tokens, self.device.type),
+            batch_tokens=chosen_batch_tokens(batch_tokens, self.inference.usual_batch_tokens),
         )

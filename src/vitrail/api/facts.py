@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vitrail.api.choices import chosen_batch_tokens
 from vitrail.api.encoder import Encoder
 from vitrail.families.own import write_own
 from vitrail.models.arithmetic import activation_values, balance_length, count_parameters, count_work
@@ -36,7 +35,7 @@ def facts_of(encoder: Encoder, *, lengths: Sequence[int] = ()) -> dict[str, Any]
     held = sum(parameter.numel() for parameter in encoder.parameters())
     assert parameters.total == held, f"the spec counts {parameters.total} parameters, the model holds {held}"
     value_bytes = next(encoder.parameters()).element_size()
-    batch_tokens = chosen_batch_tokens(None, encoder.device.type)
+    batch_tokens = encoder.inference.usual_batch_tokens
     works = [(length, count_work(spec, length)) for length in chosen_lengths(encoder, lengths)]
     return {
         "name": encoder.name,

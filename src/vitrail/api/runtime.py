@@ -5,21 +5,34 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vitrail.backends.inference import NATIVE
+from vitrail.backends.native import instruction_set
+
 if TYPE_CHECKING:
     from vitrail.api.encoder import Encoder
 
 
 def describe_runtime(encoder: "Encoder") -> dict[str, str]:
+    path = encoder.inference.path
     return {
         "device": _device_name(encoder.device),
         "precision": encoder.precision,
-        "attention": encoder.model.kernel_name,
-        "products": encoder.inference.path,
+        "backend": _backend(encoder),
+        "kernel": encoder.model.kernel_name if path.name != NATIVE else "the engine's own",
         "tokenizer": "none" if encoder.tokenizer is None else encoder.tokenizer.runtime,
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
         "vitrail": version("vitrail"),
     }
+
+
+def _backend(encoder: "Encoder") -> str:
+    """The path of the next batch; where it is not the native engine, why."""
+    path = encoder.inference.path
+    if path.name == NATIVE:
+        return f"{path.name}, {path.precision}, {instruction_set()}"
+    refusal = encoder.inference.native_refusal()
+    return f"{path.name} (no native engine: {refusal})" if refusal else f"{path.name} (somebody listens at a point)"
 
 
 def _device_name(device: torch.device) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitrail.api.batches import hidden_batches
-from vitrail.api.choices import checked_texts, chosen_batch_tokens
+from vitrail.api.choices import checked_texts
 from vitrail.api.embeddings import Tokens
 from vitrail.backends.inference import evaluating
 from vitrail.errors import NonFiniteOutput
@@ -28,7 +28,7 @@ def embed_tokens(encoder: "Encoder", texts: Sequence[str], *, overlong: "Overlon
     placed = tokenizer.tokens(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
     batch = tokenizer.encode(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
     vectors = np.zeros((len(batch.ids), encoder.hidden_size), dtype=np.float32)
-    budget = chosen_batch_tokens(None, encoder.device.type)
+    budget = encoder.inference.usual_batch_tokens
     batches = hidden_batches(encoder.inference.run, batch.ids, batch.boundaries, budget=budget, device=encoder.device)
     with evaluating(encoder):
         for _, rows, _, hidden in batches:

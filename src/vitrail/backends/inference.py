@@ -5,64 +5,128 @@ half precision or another device means the model itself runs; changed weights me
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
+from vitrail.backends.survey import Survey, Surveyor, departure
+from vitrail.errors import BackendError
+from vitrail.layers.kernels import fused
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel
 
 TORCH = "torch"
-PREPACKED = "oneDNN, weights prepacked"
+PREPACKED = "torch with oneDNN, weights prepacked"
+NATIVE = "native engine"
+
+Run = Callable[[Tensor, Packing], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """What the next batch runs on. precision: of its results; batch_tokens: how many tokens it likes at once."""
+
+    name: str
+    precision: str
+    batch_tokens: int
 
 
 class Inference:
-    """Embeds batches for one model. May be called from several threads at once."""
+    """Embeds batches for one model. May be called from several threads at once.
 
-    def __init__(self, model: EncoderModel):
+    precision: "int8" asks for the native engine with quantised products; None is the model's own precision.
+    """
+
+    def __init__(self, model: EncoderModel, precision: str | None = None):
         self.model = model
-        self._packed: EncoderModel | None = None
-        self._state: Any = None
+        self.precision = precision
+        self._surveyor = Surveyor(model)
+        self._chosen: tuple[Survey, Path] | None = None
+        self._made: tuple[Survey, int, Run] | None = None
         self._lock = threading.Lock()
 
     @property
-    def path(self) -> str:
-        """What the next batch runs on: TORCH or PREPACKED."""
-        return PREPACKED if not _is_watched(self.model) and can_prepack(self.model) else TORCH
+    def path(self) -> Path:
+        """The fastest that this model, as it is now, can take on this machine."""
+        return self._choose(self._surveyor.look())
+
+    def weights_state(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever a weight does."""
+        return self._surveyor.look().weights
+
+    @property
+    def usual_batch_tokens(self) -> int:
+        """What the path of the last batch likes; the model is looked at only when there was none."""
+        return (self.path if self._chosen is None else self._chosen[1]).batch_tokens
+
+    def native_refusal(self) -> str | None:
+        """Why the native engine does not run this model; None: it does."""
+        reason = unsupported(self.model.spec)
+        if reason is not None:
+            return f"the model has {reason}"
+        if (name := departure(self.model)) is not None:
+            return f"{name} is not what the model's spec describes"
+        if any(kernel is not fused for kernel in self._surveyor.look().kernels):
+            return f"attention was set to run on another kernel ({self.model.kernel_name})"
+        for parameter in self.model.parameters():
+            if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
+                return f"the model is in {str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
+        if not is_built():
+            return "it was not built: there was no C++ compiler, or no x86-64, when vitrail was installed"
+        try:
+            instruction_set()
+        except BackendError as error:
+            return str(error)
+        return None
 
     def run(self, input_ids: Int[Tensor, " tokens"], packing: Packing) -> Float[Tensor, "tokens hidden"]:
-        """The hidden states, as the model in eval mode gives them."""
-        return self._fastest()(input_ids, packing)
-
-    def _fastest(self) -> EncoderModel:
-        if self.path == TORCH:
-            return self.model
-        state = weights_state(self.model)
+        """The hidden states, as the model in eval mode gives them (in int8: nearly)."""
+        seen, threads = self._surveyor.look(), torch.get_num_threads()
+        path = self._choose(seen)
+        if path.name == TORCH:
+            return self.model(input_ids, packing)
         with self._lock:
-            if self._packed is None or self._state != state:
-                self._packed, self._state = prepack(self.model), state
-            return self._packed
+            if self._made is None or self._made[:2] != (seen, threads):
+                native = path.name == NATIVE
+                run: Run = NativeEngine(self.model, path.precision).run if native else prepack(self.model)
+                self._made = seen, threads, run
+            made = self._made
+        return made[2](input_ids, packing)
 
     def forget(self) -> None:
         """Drop the laid-out weights; the next batch makes them again."""
         with self._lock:
-            self._packed = self._state = None
+            self._made = None
+
+    def _choose(self, seen: Survey) -> Path:
+        chosen = self._chosen
+        if chosen is None or chosen[0] != seen:
+            self._chosen = chosen = seen, self._path(seen)
+        return chosen[1]
+
+    def _path(self, seen: Survey) -> Path:
+        parameter = next(self.model.parameters())
+        own = str(parameter.dtype).removeprefix("torch.")
+        # a GPU wants work to fill it; a CPU does best with a batch near its caches
+        usual = 65536 if parameter.device.type == "cuda" else 2048
+        if seen.watched or departure(self.model) is not None:
+            return Path(name=TORCH, precision=own, batch_tokens=usual)
+        if self.native_refusal() is None:
+            return Path(name=NATIVE, precision=self.precision or own, batch_tokens=16384)
+        return Path(name=PREPACKED if can_prepack(self.model) else TORCH, precision=own, batch_tokens=usual)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"model": self.model}
+        return {"model": self.model, "precision": self.precision}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["model"])  # type: ignore[misc]
-
-
-def weights_state(module: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Changes whenever a parameter is replaced or changed in place."""
-    return tuple((parameter.data_ptr(), parameter._version) for parameter in module.parameters())
+        self.__init__(**state)  # type: ignore[misc]
 
 
 @contextmanager
@@ -77,10 +141,3 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.train()
-
-
-def _is_watched(model: nn.Module) -> bool:
-    """Whether anybody listens at a point of the model."""
-    return any(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks for module in model.modules()
-    )

@@ -68,7 +68,7 @@ def prepack(model: EncoderModel) -> EncoderModel:
     for module in list(packed.modules()):
         fused = isinstance(module, FeedForward) and module.gate is None and _is_exact_gelu(module.activation)
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.Linear):
+            if type(child) is nn.Linear:
                 activation = "gelu" if fused and name == "up" else "none"
                 done.setdefault(id(child), PrepackedLinear(child, activation=activation))
                 setattr(module, name, done[id(child)])

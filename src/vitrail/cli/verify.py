@@ -64,7 +64,8 @@ def verify(
     if not as_json:
         print_title(description)
     found = []
-    for check in checks(encoder, snapshot.folder, chosen):
+    exact = encoder if encoder.precision != "int8" else vitrail.load(snapshot.folder, device=device, threads=threads)
+    for check in checks(encoder, exact, snapshot.folder, chosen):
         found.append(check)
         if not as_json:
             print_check(check)
@@ -77,24 +78,27 @@ def verify(
         raise typer.Exit(code)
 
 
-def checks(encoder: "Encoder", folder: Path, texts: Sequence[str]) -> Iterator["Check"]:
-    """Every check that this model allows, as it is done."""
+def checks(encoder: "Encoder", exact: "Encoder", folder: Path, texts: Sequence[str]) -> Iterator["Check"]:
+    """Every check that this model allows, as it is done.
+
+    `exact` is the same model without quantisation: it is what other libraries are compared with.
+    """
     from vitrail.api import checks as own
     from vitrail.checkpoints.sentence_transformers import read_sentence_transformer
     from vitrail.cli import oracle
 
     described = read_sentence_transformer(folder)
-    sequences = own.sequences_of(encoder, texts)
-    tolerance = own.TOLERANCES[encoder.precision]
+    sequences = own.sequences_of(exact, texts)
+    tolerance = own.TOLERANCES[exact.precision]
 
     def by_transformers() -> "Check":
         answer = oracle.hidden_states(folder if described is None else described.encoder_folder, sequences)
-        ours, note = own.hidden_states(encoder, sequences), f"hidden states against {answer.version} in float32"
+        ours, note = own.hidden_states(exact, sequences), f"hidden states against {answer.version} in float32"
         return own.compared("transformers", ours, answer.rows, tolerance=tolerance, note=note)
 
     def by_sentence_transformers() -> "Check":
         answer = oracle.vectors(folder, texts)
-        ours, note = _vectors(encoder, texts), f"vectors against {answer.version} in float32"
+        ours, note = _vectors(exact, texts), f"vectors against {answer.version} in float32"
         return own.compared("sentence-transformers", ours, answer.rows, tolerance=tolerance, note=note)
 
     if encoder.family.architecture is None:
@@ -105,7 +109,9 @@ def checks(encoder: "Encoder", folder: Path, texts: Sequence[str]) -> Iterator["
         if described is not None and encoder.tokenizer is not None:
             yield _asked("sentence-transformers", by_sentence_transformers)
     yield own.attempted("alone or together", lambda: own.check_neighbours(encoder, texts))
-    yield own.attempted("fast path or reference", lambda: own.check_reference_kernel(encoder, sequences))
+    yield own.attempted("fast path or reference", lambda: own.check_reference_kernel(exact, sequences))
+    if exact is not encoder and encoder.tokenizer is not None:
+        yield own.attempted("cost of int8", lambda: own.check_int8(encoder, exact, texts))
     yield own.attempted("saved and loaded", lambda: own.check_saved(encoder, texts))
 
 

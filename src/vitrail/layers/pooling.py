@@ -98,6 +98,8 @@ def _kept(packing: Packing, skipped_tokens: int) -> Tensor:
 
 def _sum(values: Tensor, packing: Packing) -> Tensor:
     """(tokens, n) -> (sequences, n), in the order of the tokens."""
+    if packing.num_sequences == 1:
+        return values.sum(0, keepdim=True)
     total = values.new_zeros(packing.num_sequences, values.shape[-1])
     return total.index_add(0, packing.sequence_ids, values)
 

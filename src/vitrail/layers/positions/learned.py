@@ -31,13 +31,17 @@ class LearnedPositions(nn.Module):
         return self.max_positions if self.padding_id is None else self.max_positions - self.padding_id - 1
 
     def forward(self, input_ids: Int[Tensor, " tokens"], packing: Packing) -> Float[Tensor, "tokens hidden"]:
+        return self.table(self.position_ids(input_ids, packing))
+
+    def position_ids(self, input_ids: Int[Tensor, " tokens"], packing: Packing) -> Int[Tensor, " tokens"]:
+        """Each token's row of the table."""
         positions = packing.columns if self.padding_id is None else self._by_ids(input_ids, packing, self.padding_id)
         if positions.numel() and int(positions.max()) >= self.max_positions:
             raise ValueError(
                 f"a sequence of {packing.max_length} tokens needs position {int(positions.max())}, the table has "
                 f"{self.max_positions}; give at most {self.max_length} tokens"
             )
-        return self.table(positions)
+        return positions
 
     def _by_ids(self, input_ids: Tensor, packing: Packing, padding_id: int) -> Tensor:
         counted = input_ids != padding_id

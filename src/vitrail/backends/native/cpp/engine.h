@@ -1,0 +1,85 @@
+// The engine's C interface: the one border between C++ and the world (loaded with ctypes, linked to nothing).
+//
+// Create a handle, give it every tensor, call vt_ready, then vt_encode as often as you like. Functions return VT_OK or
+// an error code, and vt_last_error tells in words what the last failing call of this thread found. No exception
+// crosses.
+#pragma once
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define VT_API __declspec(dllexport)
+#else
+#define VT_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { VT_OK = 0, VT_BAD_ARGUMENT = 1, VT_NOT_READY = 2, VT_NO_MEMORY = 3, VT_UNSUPPORTED = 4 };
+enum { VT_FLOAT32 = 0, VT_INT8 = 1 };
+
+// A BERT-shaped encoder: learned positions, normalisation after each residual, two-layer feed-forward with exact GELU.
+typedef struct {
+    int32_t vocab_size, max_positions, num_token_types;  // rows of the three tables; num_token_types may be 0
+    int32_t hidden_size, num_heads, head_dim, intermediate_size, num_layers;
+    int32_t embedding_norm;  // 0: the sum of the embeddings enters the first layer as it is
+    float norm_epsilon;
+} vt_sizes;
+
+// Which tensor. Matrices are (outputs, inputs), row after row, as torch.nn.Linear keeps them; vectors are (1, size).
+typedef enum {
+    VT_TOKEN_TABLE,
+    VT_POSITION_TABLE,
+    VT_TYPE_TABLE,  // not copied: they must outlive the handle
+    VT_EMBEDDING_GAIN,
+    VT_EMBEDDING_SHIFT,
+    VT_QUERY,
+    VT_QUERY_BIAS,
+    VT_KEY,
+    VT_KEY_BIAS,
+    VT_VALUE,
+    VT_VALUE_BIAS,
+    VT_OUTPUT,
+    VT_OUTPUT_BIAS,
+    VT_ATTENTION_GAIN,
+    VT_ATTENTION_SHIFT,
+    VT_UP,
+    VT_UP_BIAS,
+    VT_DOWN,
+    VT_DOWN_BIAS,
+    VT_FEED_FORWARD_GAIN,
+    VT_FEED_FORWARD_SHIFT,
+    VT_NUM_ROLES
+} vt_role;
+
+typedef struct vt_engine vt_engine;
+
+// The interface's version: another number means other functions.
+VT_API int32_t vt_version(void);
+
+// The instruction set that runs, "avx512vnni", "avxvnni" or "avx2": the best this processor has, or what VITRAIL_ISA
+// names. NULL when the processor has none of them or lacks the one named; vt_last_error says which.
+VT_API const char* vt_isa(void);
+
+// A new engine, or NULL. `threads` includes the caller's.
+VT_API vt_engine* vt_create(const vt_sizes* sizes, int32_t precision, int32_t threads);
+VT_API void vt_destroy(vt_engine* engine);
+
+// Hand over one float32 tensor of `rows` × `columns`; `layer` is 0 for those outside the layers. Biases and shifts may
+// be left out and are 0 then; everything else must come before vt_ready.
+VT_API int32_t vt_set_tensor(vt_engine* engine, int32_t role, int32_t layer, const float* data, int64_t rows,
+                             int64_t columns);
+VT_API int32_t vt_ready(vt_engine* engine);
+
+// The hidden states of `tokens` tokens, (tokens, hidden_size) in `out`. Sequence i is boundaries[i]:boundaries[i + 1];
+// boundaries has sequences + 1 numbers from 0 to `tokens`, and zero-length sequences are legal. `types` may be NULL:
+// all of type 0. Every id, position, type and boundary is checked first. Calls from several threads take turns.
+VT_API int32_t vt_encode(vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types,
+                         int64_t tokens, const int64_t* boundaries, int64_t sequences, float* out);
+
+VT_API const char* vt_last_error(void);
+
+#ifdef __cplusplus
+}
+#endif

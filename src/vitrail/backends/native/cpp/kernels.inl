@@ -1,0 +1,35 @@
+// The one source of the kernels, compiled once per instruction set by isa_*.cpp, each with its own flags and vectors.
+//
+// Everything here lies in an anonymous namespace and uses nothing of the standard library but fixed-size integers: a
+// function with a common name, compiled with AVX-512, could otherwise be the copy that the linker keeps for all.
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "model.h"
+
+namespace vt {
+namespace {
+
+#include VT_VECTORS
+
+using F = V::F;
+
+#include "functions.inl"
+#include "products.inl"
+#include "attention.inl"
+#include "rows.inl"
+#include "encode.inl"
+
+}  // namespace
+
+#define VT_NAME_OF(isa) VT_QUOTED(isa)
+#define VT_QUOTED(isa) #isa
+const Kernels VT_ISA = {
+    VT_NAME_OF(VT_ISA),
+    {V::lanes, V::lanes * V::vectors, V::group, static_cast<int>(sizeof(V::Quantised))},
+    V::rows,
+    encode<Float32>,
+    encode<Int8>,
+};
+
+}  // namespace vt

@@ -1,0 +1,118 @@
+// What the kernels of every instruction set see of a model: plain structs of sizes and pointers.
+//
+// Widths inside are padded with zeros so that no kernel has a special case: a head to whole vectors, a matrix's columns
+// to whole panels. Zero weights make zero results, so padding stays zero through every layer.
+#pragma once
+#include <cstdint>
+
+#include "engine.h"
+
+namespace vt {
+
+// Vectors of a hidden state that are mixed before it is quantised (rows.inl).
+constexpr int mixed_vectors = 8;
+
+// What an instruction set wants of the packed weights.
+struct Layout {
+    int lanes;             // floats in a vector
+    int panel;             // columns of a matrix that one pass of a product makes
+    int group;             // neighbouring inputs that one int8 instruction multiplies and adds
+    int activation_bytes;  // of a quantised activation and of a weight that meets it
+};
+
+// y = W x + b. Panel p holds columns p · panel …; inside, input after input (int8: group after group), then column.
+// int8: y = scale_j · (s Σ w q + low Σ w) + b, for activations x ≈ s q + low; column_sum is scale_j Σ w.
+struct Linear {
+    int inputs, outputs;  // padded
+    void* weights;
+    float* bias;
+    float* scale;
+    float* column_sum;
+};
+
+struct Norm {
+    float* gain;
+    float* shift;
+};
+
+struct Layer {
+    Linear qkv, output, up, down;
+    Norm attention_norm, feed_forward_norm;
+};
+
+struct Model {
+    vt_sizes sizes;
+    int head_width;    // head_dim, padded
+    int hidden_width;  // the others likewise; in floats
+    int qkv_width;     // queries of all heads, keys of all heads, values of all heads, padding
+    int wide_width;
+    const float *token_table, *position_table, *type_table;
+    Norm embedding_norm;
+    Layer* layers;
+
+    int heads_width() const { return sizes.num_heads * head_width; }
+};
+
+// Whole sequences that go through the layers together. Row r of the activations belongs to token tokens[r].
+struct Chunk {
+    const int64_t *ids, *positions, *types;  // of the whole call; types may be null
+    const int64_t* tokens;                   // where in the call each row stands
+    const int* starts;                       // sequences + 1 rows
+    int sequences;
+    int rows;
+    int longest;
+    float* out;  // of the whole call
+};
+
+// A product's left side as it reads it: floats, or quantised values with their scale and lowest value per row.
+struct Rows {
+    void* data;
+    float* scale;
+    float* low;
+};
+
+// The values between the steps of one chunk; its threads share them.
+struct Activations {
+    float* hidden;   // rows × hidden_width: the residual stream
+    float* qkv;      // rows × qkv_width: the context takes the queries' place
+    float* wide;     // rows × wide_width
+    Rows quantised;  // int8 only: the input of the next product
+};
+
+// What one thread needs for itself.
+struct Scratch {
+    float* keys;    // one head's keys in panels
+    float* values;  // one head's values, row after row
+    float* scores;  // a few rows of scores
+    float* row;     // the widest row
+};
+
+// The threads that work on one chunk: each does part `part` of `parts` of every step, and waits for the others after
+// it.
+struct Team {
+    int part, parts;
+    void* barrier;
+    void (*wait)(void* barrier);
+
+    void meet() const {
+        if (parts > 1) wait(barrier);
+    }
+    int64_t from(int64_t count) const { return count * part / parts; }
+    int64_t to(int64_t count) const { return count * (part + 1) / parts; }
+};
+
+using Encode = void (*)(const Model&, const Chunk&, const Activations&, const Scratch&, const Team&);
+
+// One instruction set.
+struct Kernels {
+    const char* name;
+    Layout layout;
+    int rows;  // of scores that a Scratch holds
+    Encode float32, int8;
+};
+
+extern const Kernels avx512vnni, avxvnni, avx2;
+
+inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+}  // namespace vt

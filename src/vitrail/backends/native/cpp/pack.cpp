@@ -1,0 +1,101 @@
+// Packing runs once per model, so it is plain scalar code, the same for every instruction set.
+#include "pack.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace vt {
+namespace {
+
+constexpr size_t alignment = 64;
+
+// The Hadamard matrix over groups of vectors, as mix_vectors in rows.inl applies it to activations.
+void mix(std::vector<float>& row, int lanes) {
+    const size_t group = static_cast<size_t>(mixed_vectors) * lanes;
+    for (size_t start = 0; start < row.size(); start += group)
+        for (size_t step = lanes; step < group; step *= 2)
+            for (size_t i = start; i < start + group; i++)
+                if (!((i - start) & step)) {
+                    const float a = row[i], b = row[i + step];
+                    row[i] = a + b;
+                    row[i + step] = a - b;
+                }
+    const float over = 1.0f / std::sqrt(static_cast<float>(mixed_vectors));
+    for (float& value : row) value *= over;
+}
+
+// One output's weights as whole numbers -127 … 127.
+template <class Weight>
+void pack_quantised(const Linear& linear, const Layout& layout, const std::vector<float>& row, int64_t output) {
+    float largest = 0.0f;
+    for (float value : row) largest = std::isfinite(value) ? std::max(largest, std::fabs(value)) : NAN;
+    const float scale = largest / 127.0f;
+    Weight* panel = static_cast<Weight*>(linear.weights) + output / layout.panel * layout.panel * linear.inputs;
+    const int64_t column = output % layout.panel * layout.group, stride = int64_t(layout.panel) * layout.group;
+    int64_t sum = 0;
+    for (size_t k = 0; k < row.size(); k++) {
+        const long whole = scale > 0.0f ? std::lrintf(row[k] / scale) : 0;
+        sum += whole;
+        panel[k / layout.group * stride + column + k % layout.group] = static_cast<Weight>(whole);
+    }
+    linear.scale[output] = scale;
+    linear.column_sum[output] = scale * static_cast<float>(sum);
+}
+
+void pack_floats(const Linear& linear, const Layout& layout, const std::vector<float>& row, int64_t output) {
+    float* panel = static_cast<float*>(linear.weights) + output / layout.panel * layout.panel * linear.inputs;
+    for (size_t k = 0; k < row.size(); k++) panel[k * layout.panel + output % layout.panel] = row[k];
+}
+
+}  // namespace
+
+void Memory::Free::operator()(void* pointer) const { std::free(pointer); }
+
+void* Memory::bytes(size_t count) {
+    const size_t whole = std::max<size_t>(1, (count + alignment - 1) / alignment) * alignment;
+    void* pointer = std::aligned_alloc(alignment, whole);
+    if (!pointer) throw std::bad_alloc();
+    blocks_.emplace_back(pointer);
+    std::memset(pointer, 0, whole);
+    return pointer;
+}
+
+Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, bool int8, const Layout& layout) {
+    Linear linear{};
+    linear.inputs = static_cast<int>(inputs);
+    linear.outputs = static_cast<int>(outputs);
+    linear.weights = memory.take<char>(inputs * outputs * (int8 ? layout.activation_bytes : int64_t(sizeof(float))));
+    linear.bias = memory.take<float>(outputs);
+    if (int8) {
+        linear.scale = memory.take<float>(outputs);
+        linear.column_sum = memory.take<float>(outputs);
+    }
+    return linear;
+}
+
+void pack_weights(const Linear& linear, const Packing& packing, const float* weights, int64_t rows, int64_t columns) {
+    std::vector<float> row(linear.inputs);
+    for (int64_t i = 0; i < rows; i++) {
+        std::fill(row.begin(), row.end(), 0.0f);
+        for (int64_t k = 0; k < columns; k++) row[packing.inputs(k)] = packing.factor * weights[i * columns + k];
+        const int64_t output = packing.outputs(i);
+        if (!packing.int8) {
+            pack_floats(linear, packing.layout, row, output);
+            continue;
+        }
+        if (packing.mixed) mix(row, packing.layout.lanes);
+        if (packing.layout.activation_bytes == 1)
+            pack_quantised<int8_t>(linear, packing.layout, row, output);
+        else
+            pack_quantised<int16_t>(linear, packing.layout, row, output);
+    }
+}
+
+void pack_bias(const Linear& linear, const Packing& packing, const float* bias, int64_t rows) {
+    for (int64_t i = 0; i < rows; i++) linear.bias[packing.outputs(i)] = packing.factor * bias[i];
+}
+
+}  // namespace vt

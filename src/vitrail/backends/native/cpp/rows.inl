@@ -1,0 +1,97 @@
+// Steps that look at one token's row at a time: the embeddings' sum, normalisation, quantisation.
+
+VT_INLINE int columns_left(int64_t size, int64_t from) {
+    return size - from < V::lanes ? static_cast<int>(size - from) : V::lanes;
+}
+
+// γ (x − mean) / √(variance + ε) + β in place ([Ba 2016]: https://arxiv.org/abs/1607.06450). Padding stays 0.
+static void normalize(float* row, int size, const Norm& norm, float epsilon) {
+    F total = V::zero(), squares = V::zero();
+    for (int k = 0; k < size; k += V::lanes) total = V::add(total, V::load(row + k));  // padding adds 0
+    const F mean = V::all(V::sum(total) / static_cast<float>(size));
+    for (int k = 0; k < size; k += V::lanes) {
+        const F off = V::keep_first(V::sub(V::load(row + k), mean), columns_left(size, k), V::zero());
+        squares = V::fma(off, off, squares);
+    }
+    const float variance = V::sum(squares) / static_cast<float>(size);
+    const F over = V::all(1.0f / __builtin_sqrtf(variance + epsilon));
+    for (int k = 0; k < size; k += V::lanes) {
+        const F even = V::mul(V::sub(V::load(row + k), mean), over);
+        V::store(row + k, V::fma(even, V::load(norm.gain + k), V::load(norm.shift + k)));  // both are 0 in the padding
+    }
+}
+
+// A row becomes whole numbers 0 … 255 with x ≈ scale · q + low, low its smallest value. Infinity and NaN make the scale
+// NaN, so that no bad number is lost.
+static void quantise(const float* row, int size, V::Quantised* out, float& scale, float& low) {
+    F least = V::load(row), most = least, nothing = V::zero();
+    for (int k = 0; k < size; k += V::lanes) {
+        const F x = V::load(row + k);
+        least = V::min(least, x);
+        most = V::max(most, x);
+        nothing = V::fma(x, V::zero(), nothing);  // 0, or NaN if any x is not finite
+    }
+    low = V::smallest(least);
+    const float range = V::largest(most) - low;
+    scale = range / 255.0f + V::sum(nothing);
+    const float steps = range > 0.0f ? 255.0f / range : 0.0f;
+    const F over = V::all(steps), offset = V::all(-low * steps);
+    for (int k = 0; k < size; k += V::lanes) V::store_quantised(out + k, V::fma(V::load(row + k), over, offset));
+}
+
+// Each group of 8 vectors of a row times the Hadamard matrix over √8, written to `out`. A few values of a hidden
+// state are many times the others and would take all of the 256 steps; mixed, they share them. The packed weights are
+// mixed the same way, and the product is the same, as the matrix is orthogonal ([Ashkboos 2024]).
+//
+// [Ashkboos 2024]: https://arxiv.org/abs/2404.00456
+static void mix_vectors(const float* row, int size, float* out) {
+    constexpr int mix = mixed_vectors;
+    static_assert(mix == 8, "the factor below is 1/√8");
+    for (int start = 0; start < size; start += mix * V::lanes) {
+        F v[mix];
+        VT_UNROLL for (int i = 0; i < mix; i++)
+            v[i] = V::mul(V::load(row + start + V::lanes * i), V::all(0.35355339059f));
+        VT_UNROLL for (int step = 1; step < mix; step *= 2) VT_UNROLL
+            for (int i = 0; i < mix; i++)
+                if (!(i & step)) {
+                    const F a = v[i], b = v[i + step];
+                    v[i] = V::add(a, b);
+                    v[i + step] = V::sub(a, b);
+                }
+        VT_UNROLL for (int i = 0; i < mix; i++)
+            V::store(out + start + V::lanes * i, v[i]);
+    }
+}
+
+// Row `r` of the next product's input, from floats; nothing to do in float32.
+template <class Precision>
+VT_INLINE void hand_over(const float*, int, int64_t, const Activations&) {}
+template <>
+void hand_over<Int8>(const float* floats, int size, int64_t r, const Activations& s) {
+    quantise(floats, size, static_cast<V::Quantised*>(s.quantised.data) + r * size, s.quantised.scale[r],
+             s.quantised.low[r]);
+}
+
+// The same for a hidden state, which is mixed first.
+template <class Precision>
+VT_INLINE void hand_over_hidden(const Model&, const float*, int64_t, const Activations&, const Scratch&) {}
+template <>
+void hand_over_hidden<Int8>(const Model& model, const float* row, int64_t r, const Activations& s, const Scratch& t) {
+    mix_vectors(row, model.hidden_width, t.row);
+    hand_over<Int8>(t.row, model.hidden_width, r, s);
+}
+
+// token + type + position
+static void embed(const Model& model, const Chunk& chunk, int64_t r, float* row) {
+    const int64_t token = chunk.tokens[r], size = model.sizes.hidden_size;
+    const float* of_token = model.token_table + chunk.ids[token] * size;
+    const float* of_position = model.position_table + chunk.positions[token] * size;
+    const float* of_type = model.type_table;
+    if (of_type && chunk.types) of_type += chunk.types[token] * size;
+    for (int64_t k = 0; k < model.hidden_width; k += V::lanes) {
+        const int count = k < size ? columns_left(size, k) : 0;
+        F x = V::load_first(of_token + k, count);
+        if (of_type) x = V::add(x, V::load_first(of_type + k, count));
+        V::store(row + k, V::add(x, V::load_first(of_position + k, count)));
+    }
+}

@@ -1,0 +1,88 @@
+// Vectors of 16 floats: AVX-512 with VNNI.
+#define VT_INLINE static inline __attribute__((always_inline))
+#define VT_UNROLL _Pragma("GCC unroll 32")
+
+struct V {
+    using F = __m512;
+    using I = __m512i;
+    using Quantised = uint8_t;  // of an activation
+    using Weight = int8_t;
+    // A tile of 6 rows × 4 vectors: 24 sums, 4 weights and 1 activation fill the 32 registers.
+    static constexpr int lanes = 16, rows = 6, vectors = 4, group = 4;
+
+    VT_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
+    VT_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+    VT_INLINE F all(float x) { return _mm512_set1_ps(x); }
+    VT_INLINE F zero() { return _mm512_setzero_ps(); }
+    VT_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
+    VT_INLINE F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+    VT_INLINE F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+    VT_INLINE F div(F a, F b) { return _mm512_div_ps(a, b); }
+    VT_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    VT_INLINE F min(F a, F b) { return _mm512_min_ps(a, b); }
+    VT_INLINE F max(F a, F b) { return _mm512_max_ps(a, b); }
+    VT_INLINE F nearest(F a) { return _mm512_roundscale_ps(a, 8); }
+    // a · 2ⁿ for whole n from -126 to 127
+    VT_INLINE F times_power(F a, F n) {
+        return _mm512_mul_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32(
+                                    _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)));
+    }
+    VT_INLINE float sum(F a) { return _mm512_reduce_add_ps(a); }
+    VT_INLINE float largest(F a) { return _mm512_reduce_max_ps(a); }
+    VT_INLINE float smallest(F a) { return _mm512_reduce_min_ps(a); }
+
+    // The first `count` lanes, 0 to 16; the others are untouched memory, or `other`.
+    VT_INLINE F load_first(const float* p, int count) { return _mm512_maskz_loadu_ps(first(count), p); }
+    VT_INLINE void store_first(float* p, F v, int count) { _mm512_mask_storeu_ps(p, first(count), v); }
+    VT_INLINE F keep_first(F v, int count, F other) { return _mm512_mask_blend_ps(first(count), other, v); }
+
+    VT_INLINE I zero_sums() { return _mm512_setzero_si512(); }
+    VT_INLINE F to_float(I a) { return _mm512_cvtepi32_ps(a); }
+    VT_INLINE I load_weights(const Weight* p) { return _mm512_loadu_si512(p); }
+    VT_INLINE I all_groups(const Quantised* p) {
+        int group;
+        __builtin_memcpy(&group, p, sizeof group);
+        return _mm512_set1_epi32(group);
+    }
+    // sums += Σ over each group of activation · weight. Assembly, as GCC 12 spills the sums around the intrinsic.
+    VT_INLINE void dot(I& sums, I activations, I weights) {
+        asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(activations), "v"(weights));
+    }
+    // Whole numbers from 0 to 255, rounded to nearest.
+    VT_INLINE void store_quantised(Quantised* p, F v) {
+        const I whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(whole));
+    }
+
+    VT_INLINE void transpose(F (&r)[16]) {
+        F t[16];
+        VT_UNROLL for (int i = 0; i < 16; i += 2) {
+            t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+            t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        }
+        VT_UNROLL for (int i = 0; i < 16; i += 4) {
+            r[i] = pairs_low(t[i], t[i + 2]);
+            r[i + 1] = pairs_high(t[i], t[i + 2]);
+            r[i + 2] = pairs_low(t[i + 1], t[i + 3]);
+            r[i + 3] = pairs_high(t[i + 1], t[i + 3]);
+        }
+        VT_UNROLL for (int c = 0; c < 4; c++) {  // quarter q of row 4g + c is column 4q + c of rows 4g … 4g + 3
+            const F a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44), b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
+            const F d = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
+            const F e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xee);
+            r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+            r[4 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
+            r[8 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
+            r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
+        }
+    }
+
+private:
+    VT_INLINE __mmask16 first(int count) { return static_cast<__mmask16>((1u << count) - 1); }
+    VT_INLINE F pairs_low(F a, F b) {
+        return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    }
+    VT_INLINE F pairs_high(F a, F b) {
+        return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    }
+};

@@ -1,0 +1,111 @@
+"""The engine's shared library, which lies beside this file, and its C interface (cpp/engine.h) as ctypes sees it."""
+
+import ctypes
+from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_void_p
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+from vitrail.errors import BackendError
+
+VERSION = 1
+PRECISIONS = {"float32": 0, "int8": 1}
+
+
+class Sizes(Structure):
+    """`vt_sizes`."""
+
+    _fields_ = (
+        ("vocab_size", c_int32),
+        ("max_positions", c_int32),
+        ("num_token_types", c_int32),
+        ("hidden_size", c_int32),
+        ("num_heads", c_int32),
+        ("head_dim", c_int32),
+        ("intermediate_size", c_int32),
+        ("num_layers", c_int32),
+        ("embedding_norm", c_int32),
+        ("norm_epsilon", c_float),
+    )
+
+
+class Role(IntEnum):
+    """`vt_role`: which tensor is handed over."""
+
+    TOKEN_TABLE = 0
+    POSITION_TABLE = 1
+    TYPE_TABLE = 2
+    EMBEDDING_GAIN = 3
+    EMBEDDING_SHIFT = 4
+    QUERY = 5
+    QUERY_BIAS = 6
+    KEY = 7
+    KEY_BIAS = 8
+    VALUE = 9
+    VALUE_BIAS = 10
+    OUTPUT = 11
+    OUTPUT_BIAS = 12
+    ATTENTION_GAIN = 13
+    ATTENTION_SHIFT = 14
+    UP = 15
+    UP_BIAS = 16
+    DOWN = 17
+    DOWN_BIAS = 18
+    FEED_FORWARD_GAIN = 19
+    FEED_FORWARD_SHIFT = 20
+
+
+_FUNCTIONS = {
+    "vt_version": (c_int32, ()),
+    "vt_isa": (c_char_p, ()),
+    "vt_create": (c_void_p, (POINTER(Sizes), c_int32, c_int32)),
+    "vt_destroy": (None, (c_void_p,)),
+    "vt_set_tensor": (c_int32, (c_void_p, c_int32, c_int32, c_void_p, c_int64, c_int64)),
+    "vt_ready": (c_int32, (c_void_p,)),
+    "vt_encode": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p)),
+    "vt_last_error": (c_char_p, ()),
+}
+
+
+def is_built() -> bool:
+    """Whether the library was compiled when vitrail was installed."""
+    return _file() is not None
+
+
+def instruction_set() -> str:
+    """What runs: "avx512vnni", "avxvnni" or "avx2". A `BackendError` says why none does."""
+    name = library().vt_isa()
+    if name is None:
+        raise BackendError(f"{last_error()}. The torch path runs on any processor")
+    return str(name.decode())
+
+
+def last_error() -> str:
+    """What the last call of this thread that failed found."""
+    return str(library().vt_last_error().decode(errors="replace"))
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The loaded library. Calls into it release Python's lock."""
+    file = _file()
+    if file is None:
+        raise BackendError(
+            "the native engine was not built when vitrail was installed; install vitrail again where a C++ compiler "
+            "is found (on x86-64), or use the torch path"
+        )
+    try:
+        loaded = ctypes.CDLL(str(file))
+    except OSError as error:
+        raise BackendError(f"{file} cannot be loaded ({error}); install vitrail again on this machine") from error
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    if loaded.vt_version() != VERSION:
+        raise BackendError(f"{file} has version {loaded.vt_version()}, this vitrail needs {VERSION}; install it again")
+    return loaded
+
+
+def _file() -> Path | None:
+    files = (Path(__file__).with_name(f"vitrail_native{suffix}") for suffix in (".so", ".dylib", ".dll"))
+    return next((file for file in files if file.is_file()), None)

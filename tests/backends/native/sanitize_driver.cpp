@@ -1,0 +1,129 @@
+// Runs the engine under the sanitizers: odd sizes, every instruction set of this machine, both precisions, hostile
+// arguments, two threads at once. Every array is exactly as large as the interface says, so that a byte too far is
+// caught.
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "engine.h"
+
+namespace {
+
+uint32_t state = 1;
+float next_float() {  // a linear congruential generator, from -1 to 1
+    state = state * 1664525u + 1013904223u;
+    return static_cast<float>(state >> 8) / 8388608.0f - 1.0f;
+}
+
+void require(bool condition, const char* what) {
+    if (condition) return;
+    std::fprintf(stderr, "%s: %s\n", what, vt_last_error());
+    std::exit(1);
+}
+
+struct Model {
+    vt_engine* engine;
+    std::vector<std::vector<float>> tables;
+
+    Model(const vt_sizes& s, int32_t precision, int32_t threads) : engine(vt_create(&s, precision, threads)) {
+        require(engine, "vt_create");
+        const int64_t h = s.hidden_size, heads = int64_t(s.num_heads) * s.head_dim, wide = s.intermediate_size;
+        const int64_t shapes[VT_NUM_ROLES][2] = {{s.vocab_size, h},
+                                                 {s.max_positions, h},
+                                                 {s.num_token_types, h},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {heads, h},
+                                                 {1, heads},
+                                                 {heads, h},
+                                                 {1, heads},
+                                                 {heads, h},
+                                                 {1, heads},
+                                                 {h, heads},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {wide, h},
+                                                 {1, wide},
+                                                 {h, wide},
+                                                 {1, h},
+                                                 {1, h},
+                                                 {1, h}};
+        for (int32_t role = 0; role < VT_NUM_ROLES; role++)
+            for (int32_t layer = 0; layer < (role < VT_QUERY ? 1 : s.num_layers); layer++) {
+                std::vector<float> data(shapes[role][0] * shapes[role][1]);
+                for (float& value : data) value = next_float();
+                if (!data.empty())
+                    require(!vt_set_tensor(engine, role, layer, data.data(), shapes[role][0], shapes[role][1]), "set");
+                if (role <= VT_TYPE_TABLE) tables.push_back(std::move(data));
+            }
+        require(!vt_ready(engine), "vt_ready");
+    }
+    ~Model() { vt_destroy(engine); }
+    Model(const Model&) = delete;
+};
+
+void encode(vt_engine* engine, const vt_sizes& s, const std::vector<int64_t>& lengths) {
+    std::vector<int64_t> ids, positions, types, boundaries{0};
+    for (int64_t length : lengths) {
+        for (int64_t i = 0; i < length; i++) {
+            ids.push_back((i * 7 + length) % s.vocab_size);
+            positions.push_back(i % s.max_positions);
+            types.push_back(s.num_token_types ? i % s.num_token_types : 0);
+        }
+        boundaries.push_back(static_cast<int64_t>(ids.size()));
+    }
+    const int64_t tokens = boundaries.back(), sequences = static_cast<int64_t>(lengths.size());
+    std::vector<float> out(tokens * s.hidden_size);
+    const int64_t* with_types = s.num_token_types ? types.data() : nullptr;
+    const auto call = [&] {
+        return vt_encode(engine, ids.data(), positions.data(), with_types, tokens, boundaries.data(), sequences,
+                         out.data());
+    };
+    require(!call(), "vt_encode");
+    for (float value : out) require(value == value && value - value == 0.0f, "a value is not finite");
+
+    if (!tokens) return;
+    for (int64_t bad : {int64_t(-1), int64_t(s.vocab_size), INT64_MAX, INT64_MIN}) {
+        for (int64_t* place : {&ids.back(), &boundaries.back()}) {
+            const int64_t kept = *place;
+            if (bad == kept) continue;
+            *place = bad;
+            require(call() == VT_BAD_ARGUMENT, "a bad id or boundary was taken");
+            *place = kept;
+        }
+    }
+}
+
+void run_all(const vt_sizes& s) {
+    for (int32_t precision : {VT_FLOAT32, VT_INT8})
+        for (int32_t threads : {1, 3}) {
+            Model model(s, precision, threads);
+            for (const std::vector<int64_t>& lengths : std::vector<std::vector<int64_t>>{
+                     {}, {0}, {1}, {2, 0, 65}, {130, 17, 16, 15}, std::vector<int64_t>(300, 3), {1, 257}, {63, 64, 6}})
+                encode(model.engine, s, lengths);
+            std::thread other([&] { encode(model.engine, s, {40, 9}); });
+            encode(model.engine, s, {7, 90});
+            other.join();
+        }
+}
+
+}  // namespace
+
+int main() {
+    int ran = 0;
+    for (const char* isa : {"avx512vnni", "avxvnni", "avx2"}) {
+        setenv("VITRAIL_ISA", isa, 1);
+        if (!vt_isa()) continue;
+        ran++;
+        run_all({11, 7, 2, 33, 3, 9, 41, 2, 1, 1e-12f});
+        run_all({5, 300, 0, 1, 1, 1, 1, 1, 0, 1e-5f});
+        run_all({9, 20, 1, 130, 2, 128, 67, 1, 1, 1e-5f});
+        run_all({9, 20, 1, 64, 1, 100, 192, 1, 1, 1e-5f});
+    }
+    require(ran > 0, "no instruction set");
+    const vt_sizes hostile{1, 1, 0, 1 << 30, 1 << 30, 256, 1 << 30, 1 << 30, 1, 1e-5f};
+    require(!vt_create(&hostile, VT_INT8, 1), "hostile sizes were taken");
+    std::printf("%d instruction sets\n", ran);
+}
