@@ -25,10 +25,8 @@ def make(name: str) -> None:
         return
     print(f"making {folder}", file=sys.stderr, flush=True)
     venv.create(folder, with_pip=True, clear=True)
-    subprocess.run(
-        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", pins],
-        check=True,
-    )
+    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "--no-deps", "-r", pins], check=True)  # the pins are complete
     (folder / "pins.sha256").write_text(_digest(pins))
 
 

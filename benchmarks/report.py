@@ -176,7 +176,7 @@ def _throughput(results: list[Result], peaks: list[Result]) -> list[str]:
     lines = [
         f"## {SHAPES[one['model']].label}, {KINDS[one['kind']]}\n",
         f"{one['texts']:,} texts, {one['tokens']:,} tokens (mean {one['tokens'] / one['texts']:.0f}, 95 % below "
-        f"{one['p95_tokens'] + 1}). {_machine(one)}\n",
+        f"{one['p95_tokens'] + 1}). {_machine(one)}{_beside(ranked)}\n",
         *(f"- {line}" for line in comparisons(ranked)),
         "",
         "| | seconds (each round) | tokens/s | texts/s | × sentence-transformers | of the register peak | "
@@ -193,6 +193,11 @@ def _throughput(results: list[Result], peaks: list[Result]) -> list[str]:
             f"{_cell(result, 'cosine_min', '.5f')} |"
         )
     return [*lines, ""]
+
+
+def _beside(results: Sequence[Result]) -> str:
+    shares = [result["used_by_others"] for result in results if "used_by_others" in result]
+    return f" Beside the one measured, other processes used at most {max(shares):.0%} of the cores." if shares else ""
 
 
 def comparisons(results: Sequence[Result]) -> list[str]:
@@ -218,9 +223,7 @@ def _not_measured(last: Last) -> list[str]:
         if "failed" in result
     }
     processors = " ".join(result["machine"]["processor"] for results in last.values() for result in results)
-    reasons |= {
-        f"- {one.name}: the processor does not have {one.needs}" for one in ALL if one.needs not in processors
-    }
+    reasons |= {f"- {one.name}: the processor does not have {one.needs}" for one in ALL if one.needs not in processors}
     return ["## Not measured\n", *sorted(reasons), ""] if reasons else []
 
 

@@ -80,6 +80,7 @@ def throughput(
                 "texts_per_second": texts / median,
                 "operations_per_second": work.operations / median,
                 "peak_bytes": max(result["peak_bytes"] for result in done[name]),
+                "used_by_others": max(result["used_by_others"] for result in done[name]),
                 **_against_base(seconds, [result["seconds"] for result in done.get(BASE, [])]),
                 **(_cosines(vectors[name], vectors[BASE]) if BASE in vectors else {}),
             }

@@ -20,15 +20,15 @@ MAX_LENGTHS = {"skewed": 256, "short": 256, "long": 512, "longest": 8192}
 # How many texts: all distinct, never a part of a set, since a part pads more. Smaller sets for slower models.
 COUNTS = {
     ("minilm", "skewed"): 2000,
-    ("minilm", "short"): 4000,
-    ("minilm", "long"): 100,
-    ("bge-small", "skewed"): 1000,
-    ("bge-small", "short"): 2000,
-    ("bge-small", "long"): 50,
-    ("bert-base", "skewed"): 400,
-    ("bert-base", "short"): 600,
-    ("bert-base", "long"): 16,
-    ("modernbert-base", "skewed"): 200,
+    ("minilm", "short"): 2000,
+    ("minilm", "long"): 60,
+    ("bge-small", "skewed"): 500,
+    ("bge-small", "short"): 1000,
+    ("bge-small", "long"): 30,
+    ("bert-base", "skewed"): 200,
+    ("bert-base", "short"): 300,
+    ("bert-base", "long"): 8,
+    ("modernbert-base", "skewed"): 100,
     ("modernbert-base", "longest"): 2,
 }
 CALIBRATION_TEXTS = 300

@@ -13,6 +13,7 @@ from benchmarks.machine import cores
 
 
 def prepare(model: Path, prepared: Path, settings: dict[str, Any], calibration: list[str]) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers.optimizer import optimize_model
 
@@ -28,7 +29,12 @@ def prepare(model: Path, prepared: Path, settings: dict[str, Any], calibration: 
     fused.save_model_to_file(str(prepared / "model.onnx"))
     if settings["precision"] == "int8":
         quantize_dynamic(
-            str(prepared / "model.onnx"), str(prepared / "int8.onnx"), per_channel=True, weight_type=QuantType.QInt8
+            str(prepared / "model.onnx"),
+            str(prepared / "int8.onnx"),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            # fused operators tell no types
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
 
 

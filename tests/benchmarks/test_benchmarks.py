@@ -110,6 +110,7 @@ def test_a_contestant_is_warm_before_the_clock_runs_and_embeds_everything_once(t
     assert module.calls == [WARM_UP_TEXTS, 100]
     assert result["seconds"] > 0
     assert result["peak_bytes"] > 2**20
+    assert result["used_by_others"] >= 0
     assert np.load(tmp_path / "out.npy").shape == (100, 2)
 
     module.calls.clear()
@@ -128,7 +129,7 @@ class Answers(Runner):
         if not self.seconds.get(contestant.name):
             raise ContestantFailed(f"{contestant.name} failed at {action}:\nbecause it does")
         np.save(out, np.eye(2, dtype=np.float32))
-        return {"seconds": self.seconds[contestant.name].pop(0), "peak_bytes": 5, "version": "1"}
+        return {"seconds": self.seconds[contestant.name].pop(0), "peak_bytes": 5, "used_by_others": 0.0, "version": "1"}
 
 
 def test_ratios_are_taken_inside_the_rounds_and_a_failure_is_kept_as_one(tmp_path: Path):
