@@ -20,7 +20,7 @@ from benchmarks.contestants import ALL, BASE, BY_NAME, OURS
 from benchmarks.processes import Runner, alone
 
 RESULTS = Path(__file__).parent / "results" / "cpu.jsonl"
-MEASUREMENTS = ("peaks", "tuning", "throughput", "latency", "first", "import", "quality")
+MEASUREMENTS = ("peaks", "tuning", "throughput", "latency", "first", "import", "scale", "quality")
 
 
 def main() -> None:
@@ -115,6 +115,15 @@ class Measuring:
 
     def _import(self) -> None:
         self._keep("import", [{"seconds_beyond_torch": rounds.import_seconds(5, self.options.lock)}])
+
+    def _scale(self) -> None:
+        ours = [one for one in self.contestants if one.name.split()[0] == OURS]
+        model, files = (
+            workloads.model_folder("minilm", self.options.work),
+            workloads.streams(self.options.work, self.data),
+        )
+        max_length = workloads.MAX_LENGTHS["short"]
+        self._keep("scale", rounds.scale(self.runner, model, files, ours, max_length=max_length))
 
     def _quality(self) -> None:
         if self.data is None:

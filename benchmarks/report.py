@@ -133,6 +133,20 @@ def page(last: Last) -> str:
     if results := last.get(("import", "", "")):
         seconds = results[0]["seconds_beyond_torch"]
         parts += [f"Importing vitrail with every public name takes {seconds:.2f} s beyond `import torch`.\n"]
+    if results := last.get(("scale", "", "")):
+        parts += [
+            "## Streams of any length\n",
+            f"`embed_stream` over texts of 12 tokens, nothing kept. {_machine(results[0])}\n",
+            "| | texts | tokens/s | peak memory |",
+            "|---|---|---|---|",
+            *(
+                f"| {label(result)} | {stream['texts']:,} | {12 * stream['texts_per_second']:,.0f} | "
+                f"{stream['peak_bytes'] / 2**20:,.0f} MiB |"
+                for result in results
+                for stream in result["streams"]
+            ),
+            "",
+        ]
     if results := last.get(("quality", "", "")):
         parts += [
             "## What the precision costs\n",

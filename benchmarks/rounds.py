@@ -129,6 +129,37 @@ def latency(runner: Runner, work: Workload, contestants: Sequence[Contestant], *
     ]
 
 
+def scale(
+    runner: Runner,
+    model: Path,
+    files: Sequence[tuple[int, Path]],
+    contestants: Sequence[Contestant],
+    *,
+    max_length: int,
+) -> list[Result]:
+    """Texts per second and peak memory of streams of growing length. The short ones are run again after the long one,
+    and the median is kept: a machine that slows down meanwhile must not look like a cost of length.
+    """
+    results = []
+    for contestant in contestants:
+        done: dict[int, list[Result]] = {count: [] for count, _ in files}
+        for count, file in [*files, *files[:-1]]:
+            result = runner.run("stream", contestant, model, file, max_length=max_length)
+            _say(f"{contestant.name}, {count} texts: {result['seconds']:.2f} s")
+            done[count].append({**result, "rate": result["texts"] / result["seconds"]})
+        first = next(iter(done.values()))
+        streams = [
+            {
+                "texts": count,
+                "texts_per_second": statistics.median(result["rate"] for result in of_count),
+                "peak_bytes": max(result["peak_bytes"] for result in of_count),
+            }
+            for count, of_count in done.items()
+        ]
+        results.append({**_who(contestant, first[0]), "streams": streams})
+    return results
+
+
 def import_seconds(rounds: int, lock: Path | None) -> float:
     """Median seconds of importing vitrail and every public name, beyond torch."""
     program = "import torch, time; s = time.perf_counter(); from vitrail import *; print(time.perf_counter() - s)"

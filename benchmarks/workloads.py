@@ -32,6 +32,7 @@ COUNTS = {
     ("modernbert-base", "longest"): 2,
 }
 CALIBRATION_TEXTS = 300
+STREAMED_TEXTS = (10_000, 200_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,17 @@ def make(model: str, kind: str, *, work: Path, data: Path | None, count: int | N
         lengths=lengths,
         operations=models.operations(folder, lengths),
     )
+
+
+def streams(work: Path, data: Path | None) -> list[tuple[int, Path]]:
+    """Files of short texts, one per line: their numbers and paths."""
+    folder = model_folder("minilm", work)
+    files = []
+    for count in STREAMED_TEXTS:
+        file = work / f"stream-{count}.txt"
+        file.write_text("".join(f"{text}\n" for text in texts_of("short", count, folder, data)), encoding="utf-8")
+        files.append((count, file))
+    return files
 
 
 def model_folder(model: str, work: Path) -> Path:

@@ -91,6 +91,7 @@ def _runtime(stack: str, name: str, how: str, *, needs: str = "", **settings: An
         how=how,
         settings=settings,
         tried=STREAMS,
+        families=("bert", "modernbert") if stack == "openvino" else ("bert",),
         needs=needs,
     )
 

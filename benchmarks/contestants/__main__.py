@@ -1,11 +1,13 @@
 """One contestant in a process that holds nothing else: `python -m benchmarks.contestants ACTION JOB.json`.
 
 prepare: convert and quantise the model, once. embed: load, warm up, turn all texts into vectors with a clock running.
-first: load and embed one text, cold. latency: one text at a time, each a different one. The last line of stdout is the
-result, as JSON. Runs in the contestant's environment, so only numpy and the contestant's own file are imported.
+first: load and embed one text, cold. latency: one text at a time, each a different one. stream: a file of any length,
+keeping nothing. The last line of stdout is the result, as JSON. Runs in the contestant's environment, so only numpy and
+the contestant's own file are imported.
 """
 
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -61,6 +63,17 @@ def latency(job: dict[str, Any], module: Any) -> dict[str, Any]:
     return {"p50_seconds": float(np.percentile(counted, 50)), "p99_seconds": float(np.percentile(counted, 99))}
 
 
+def stream(job: dict[str, Any], module: Any) -> dict[str, Any]:
+    """A file of one text per line, read while it is embedded, so that memory shows whether anything is kept."""
+    embed = module.load_stream(Path(job["model"]), job["settings"], job["max_length"])
+    with Path(job["texts"]).open(encoding="utf-8") as lines:
+        embed(line.rstrip("\n") for line in itertools.islice(lines, WARM_UP_TEXTS))
+        start = time.perf_counter()
+        count = embed(line.rstrip("\n") for line in lines)
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "texts": count, "peak_bytes": _peak_bytes()}
+
+
 def _load(job: dict[str, Any], module: Any) -> Any:
     return module.load(Path(job["model"]), Path(job["prepared"]), job["settings"], job["max_length"])
 
@@ -84,7 +97,7 @@ def main(action: str, job_file: str) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(machine.cores()))
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     module = importlib.import_module(f"benchmarks.contestants.{job['module']}")
-    actions = {"prepare": prepare, "embed": embed, "first": first, "latency": latency}
+    actions = {each.__name__: each for each in (prepare, embed, first, latency, stream)}
     result = actions[action](job, module)
     print(json.dumps({**result, "version": version(job["package"])}), flush=True)
 

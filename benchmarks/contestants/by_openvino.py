@@ -17,19 +17,24 @@ def prepare(model: Path, prepared: Path, settings: dict[str, Any], calibration: 
     import nncf
     import openvino
     import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
-    encoder = AutoModel.from_pretrained(model, attn_implementation="sdpa", add_pooling_layer=False).eval()
+    is_bert = AutoConfig.from_pretrained(model).model_type == "bert"
+    options = {"add_pooling_layer": False} if is_bert else {}
+    encoder = AutoModel.from_pretrained(model, attn_implementation="sdpa", **options).eval()
     ids = torch.randint(5, 1000, (3, 11))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     inputs["attention_mask"][1, 5:] = 0
+    if not is_bert:
+        del inputs["token_type_ids"]
     graph = openvino.convert_model(encoder, example_input=inputs)
     if settings["precision"] == "int8-dynamic":
         graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
     if settings["precision"] == "int8-static":
+        rows = [{name: row[name] for name in inputs} for row in _inputs(model, calibration)]
         graph = nncf.quantize(
             graph,
-            nncf.Dataset(_inputs(model, calibration)),
+            nncf.Dataset(rows),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(calibration),
         )
@@ -59,13 +64,14 @@ def load(model: Path, prepared: Path, settings: dict[str, Any], max_length: int)
     if settings["precision"] == "int8-dynamic":
         config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 64
     compiled = openvino.Core().compile_model(prepared / "model.xml", "CPU", config)
+    names = [port.get_any_name() for port in compiled.inputs]
     of_thread = threading.local()
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         if not hasattr(of_thread, "request"):
             of_thread.request = compiled.create_infer_request()
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        return of_thread.request.infer(inputs)[0]
+        return of_thread.request.infer({name: inputs[name] for name in names})[0]
 
     return sorted_batches(
         model, run, batch_size=settings.get("batch_size", 32), streams=settings.get("streams", 1), max_length=max_length

@@ -210,3 +210,26 @@ def test_the_page_and_the_readmes_show_the_last_results():
     for name in ("README.md", "README.zh-CN.md"):
         assert report.summary(last) in (ROOT / name).read_text(encoding="utf-8")
     assert all(json.loads(line)["machine"] for line in results.read_text().splitlines())
+
+
+class Streams(Runner):
+    """Takes a second more every time it is asked."""
+
+    asked: list
+
+    def run(self, action, contestant, model, texts, *, max_length, out=None, chosen=None):
+        assert action == "stream"
+        self.asked.append(texts.name)
+        return {"seconds": len(self.asked), "texts": 60, "peak_bytes": 7 + len(self.asked), "version": "1"}
+
+
+def test_the_short_stream_is_run_on_both_sides_of_the_long_one(tmp_path: Path):
+    runner = Streams(work=tmp_path, calibration=tmp_path, lock=None)
+    object.__setattr__(runner, "asked", [])
+    files = [(60, tmp_path / "short"), (600, tmp_path / "long")]
+
+    (result,) = rounds.scale(runner, tmp_path, files, [BY_NAME["vitrail"]], max_length=8)
+
+    assert runner.asked == ["short", "long", "short"]
+    assert [stream["texts_per_second"] for stream in result["streams"]] == [40.0, 30.0]  # of 60 / 1 and 60 / 3; 60 / 2
+    assert [stream["peak_bytes"] for stream in result["streams"]] == [10, 9]
