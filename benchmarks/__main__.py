@@ -143,8 +143,9 @@ class Measuring:
         return [one for one in self.contestants if family in one.families]
 
     def _best(self, kind: str) -> dict[str, dict]:
-        """The settings that the last tuning with these texts chose."""
-        tuned = report.last_results(RESULTS).get(("tuning", "", kind), [])
+        """The settings that the last tuning with these texts chose; where there was none, with the skewed ones."""
+        last = report.last_results(RESULTS)
+        tuned = last.get(("tuning", "", kind)) or last.get(("tuning", "", "skewed"), [])
         return {result["contestant"]: result["best"] for result in tuned if "best" in result}
 
     def _workload(self, model: str, kind: str, count: int | None = None) -> workloads.Workload:
