@@ -23,9 +23,9 @@ environment of its own (`benchmarks/environments`), one at a time, in turn, seve
 rounds, ratios are taken inside each round and their median is shown. All texts are distinct and drawn once with a fixed
 seed, no set is a part of another; no cache is on. Tokens are those of the texts, padding not counted. Every contestant
 uses all cores and mean pooling; rivals without a loop of their own are given one that sorts by length, and where
-settings are shown they are the fastest of those tried on MiniLM with the same kind of texts (long ones: the skewed). Larger shapes have drawn
-weights and MiniLM's tokenizer: speed does not depend on the values, and their cosines only show that the same model was
-computed.
+settings are shown they are the fastest of those tried on MiniLM with the same kind of texts (long ones: the skewed).
+Larger shapes have drawn weights and MiniLM's tokenizer: speed does not depend on the values, and their cosines only
+show that the same model was computed.
 """
 
 
