@@ -10,7 +10,7 @@ import torch
 
 from backends.native.small_models import bert_spec, random_ids, random_model
 from vitrail.backends.native import NativeEngine, instruction_set, unsupported
-from vitrail.backends.native.engine import _sizes
+from vitrail.backends.native.engine import _layers, _sizes
 from vitrail.backends.native.library import Role, last_error, library
 from vitrail.errors import BackendError
 from vitrail.layers.packing import Packing
@@ -26,14 +26,6 @@ from vitrail.models import AlibiPositions, EncoderSpec
         ({"windows": (None, 4)}, "windows"),
         ({"num_kv_heads": 1}, "fewer key/value heads"),
         ({"head_dim": 257}, "wider than 256"),
-        ({"activation": "gelu_tanh"}, "gelu_tanh"),
-        ({"gated": True}, "gated"),
-        ({"normalization": "rms_norm", "norm_bias": False}, "rms_norm"),
-        ({"pre_norm": True}, "before each step"),
-        ({"final_norm": True}, "final"),
-        ({"first_attention_norm": False}, "first attention"),
-        ({"embedding_size": 8}, "another width"),
-        ({"embedding_scale": 2.0}, "scaled"),
     ],
 )
 def test_a_spec_it_cannot_run_exactly_is_refused_by_name(change: dict[str, object], reason: str):
@@ -94,19 +86,37 @@ def test_boundaries_that_do_not_fit_are_refused(boundaries: tuple[int, ...]):
 
 
 @pytest.mark.parametrize(
-    "field", ["vocab_size", "hidden_size", "num_heads", "head_dim", "intermediate_size", "num_layers"]
+    "field",
+    [
+        "vocab_size",
+        "embedding_size",
+        "hidden_size",
+        "num_heads",
+        "head_dim",
+        "intermediate_size",
+        "num_layers",
+        "num_sets",
+    ],
 )
 @pytest.mark.parametrize("value", [0, -1, 2**31 - 1])
 def test_hostile_sizes_are_refused_before_memory_is_asked_for(field: str, value: int):
     sizes = _sizes(bert_spec())
     setattr(sizes, field, value)
 
-    assert not library().vt_create(ctypes.byref(sizes), 0, 1)
+    assert not library().vt_create(ctypes.byref(sizes), _layers(bert_spec()), 0, 1)
     assert field in last_error()
 
 
+def test_layers_of_a_set_that_does_not_exist_are_refused():
+    layers = _layers(bert_spec())
+    layers[1].set = 2
+
+    assert not library().vt_create(ctypes.byref(_sizes(bert_spec())), layers, 0, 1)
+    assert "layer 1 uses set 2 of 2" in last_error()
+
+
 def test_a_tensor_of_another_shape_is_refused_and_a_missing_one_named():
-    pointer = library().vt_create(ctypes.byref(_sizes(bert_spec())), 0, 1)
+    pointer = library().vt_create(ctypes.byref(_sizes(bert_spec())), _layers(bert_spec()), 0, 1)
     data = torch.zeros(31, 24)
 
     for role, layer, rows, columns in [
@@ -114,7 +124,8 @@ def test_a_tensor_of_another_shape_is_refused_and_a_missing_one_named():
         (Role.TOKEN_TABLE, 1, 31, 24),
         (Role.QUERY, 2, 24, 24),
         (Role.QUERY, -1, 24, 24),
-        (21, 0, 24, 24),
+        (Role.GATE, 0, 40, 24),
+        (27, 0, 24, 24),
         (-1, 0, 24, 24),
     ]:
         assert library().vt_set_tensor(pointer, role, layer, data.data_ptr(), rows, columns) == 1

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitrail.backends.native.library import PRECISIONS, Role, Sizes, last_error, library
+from vitrail.backends.native.library import ACTIVATIONS, PRECISIONS, LayerOf, Role, Sizes, last_error, library
 from vitrail.errors import BackendError
 from vitrail.layers.encoder_layer import EncoderLayer
 from vitrail.layers.packing import Packing
@@ -34,14 +34,6 @@ def unsupported(spec: EncoderSpec) -> str | None:
         "attention windows": any(window is not None for window in spec.windows),
         "fewer key/value heads than heads": spec.num_kv_heads != spec.num_heads,
         f"heads wider than {_WIDEST_HEAD}": spec.head_dim > _WIDEST_HEAD,
-        f"the activation {spec.activation}": spec.activation != "gelu",
-        "a gated feed-forward network": spec.gated,
-        f"the normalisation {spec.normalization}": spec.normalization != "layer_norm",
-        "normalisation before each step": spec.pre_norm,
-        "a final normalisation": spec.final_norm,
-        "no normalisation before its first attention": not spec.first_attention_norm,
-        "embeddings of another width than its layers": spec.embedding_size != spec.hidden_size,
-        "scaled embeddings": spec.embedding_scale != 1.0,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
@@ -118,16 +110,16 @@ class _Handle:
 
     def __init__(self, model: EncoderModel, precision: int, threads: int):
         self.process = os.getpid()
-        pointer = library().vt_create(ctypes.byref(_sizes(model.spec)), precision, threads)
+        pointer = library().vt_create(ctypes.byref(_sizes(model.spec)), _layers(model.spec), precision, threads)
         if not pointer:
             raise BackendError(f"the native engine refuses: {last_error()}")
         self.pointer = pointer
         weakref.finalize(self, _destroy, pointer, self.process)
         self.tables = []
-        for role, layer, tensor in _tensors(model):
+        for role, index, tensor in _tensors(model):
             data = tensor.detach().to("cpu", torch.float32).contiguous()
             rows, columns = (1, data.shape[0]) if data.ndim == 1 else data.shape
-            _check(library().vt_set_tensor(pointer, role, layer, data.data_ptr(), rows, columns))
+            _check(library().vt_set_tensor(pointer, role, index, data.data_ptr(), rows, columns))
             if role <= Role.TYPE_TABLE:
                 self.tables.append(data)
         _check(library().vt_ready(pointer))
@@ -154,18 +146,31 @@ def _sizes(spec: EncoderSpec) -> Sizes:
         vocab_size=spec.vocab_size,
         max_positions=positions.max_positions,
         num_token_types=spec.num_token_types,
+        embedding_size=spec.embedding_size,
         hidden_size=spec.hidden_size,
         num_heads=spec.num_heads,
         head_dim=spec.head_dim,
         intermediate_size=spec.intermediate_size,
         num_layers=spec.num_layers,
+        num_sets=len(set(spec.shared_layers)),
+        activation=ACTIVATIONS[spec.activation],
+        gated=spec.gated,
+        rms_norm=spec.normalization == "rms_norm",
+        pre_norm=spec.pre_norm,
         embedding_norm=spec.embedding_norm,
+        first_attention_norm=spec.first_attention_norm,
+        final_norm=spec.final_norm,
         norm_epsilon=spec.norm_epsilon,
+        embedding_scale=spec.embedding_scale,
     )
 
 
+def _layers(spec: EncoderSpec) -> ctypes.Array[LayerOf]:
+    return (LayerOf * spec.num_layers)(*(LayerOf(set=group) for group in spec.shared_layers))
+
+
 def _tensors(model: EncoderModel) -> Iterator[tuple[Role, int, Tensor]]:
-    """Every tensor with its role; biases and shifts that the model lacks are left out."""
+    """Every tensor with its role and set of parameters; what the model lacks is left out."""
     embeddings = model.embeddings
     yield Role.TOKEN_TABLE, 0, embeddings.tokens.weight
     yield Role.POSITION_TABLE, 0, _learned(model).table.weight
@@ -173,7 +178,10 @@ def _tensors(model: EncoderModel) -> Iterator[tuple[Role, int, Tensor]]:
         yield Role.TYPE_TABLE, 0, embeddings.token_types.weight
     if embeddings.normalization is not None:
         yield from _pair(Role.EMBEDDING_GAIN, 0, embeddings.normalization)
-    for index, layer in enumerate(model.layers):
+    if embeddings.projection is not None:
+        yield from _pair(Role.PROJECTION, 0, embeddings.projection)
+    yield from _pair(Role.FINAL_GAIN, 0, model.final_norm)
+    for index, layer in dict(zip(model.spec.shared_layers, model.layers, strict=True)).items():
         assert isinstance(layer, EncoderLayer)
         yield from _pair(Role.QUERY, index, layer.attention.query)
         yield from _pair(Role.KEY, index, layer.attention.key)
@@ -181,6 +189,8 @@ def _tensors(model: EncoderModel) -> Iterator[tuple[Role, int, Tensor]]:
         yield from _pair(Role.OUTPUT, index, layer.attention.output)
         yield from _pair(Role.ATTENTION_GAIN, index, layer.attention_norm)
         yield from _pair(Role.UP, index, layer.feed_forward.up)
+        if layer.feed_forward.gate is not None:
+            yield from _pair(Role.GATE, index, layer.feed_forward.gate)
         yield from _pair(Role.DOWN, index, layer.feed_forward.down)
         yield from _pair(Role.FEED_FORWARD_GAIN, index, layer.feed_forward_norm)
 
@@ -191,8 +201,9 @@ def _learned(model: EncoderModel) -> learned.LearnedPositions:
     return positions
 
 
-def _pair(weight: Role, layer: int, module: nn.Module) -> Iterator[tuple[Role, int, Tensor]]:
-    """A module's weight and, in the role after it, its bias."""
-    for role, tensor in ((weight, module.get_parameter("weight")), (Role(weight + 1), module.bias)):
+def _pair(weight: Role, index: int, module: nn.Module) -> Iterator[tuple[Role, int, Tensor]]:
+    """A module's weight and, in the role after it, its bias; nothing of an absent normalisation (an identity)."""
+    for role, name in ((weight, "weight"), (Role(weight + 1), "bias")):
+        tensor = getattr(module, name, None)
         if isinstance(tensor, Tensor):
-            yield role, layer, tensor
+            yield role, index, tensor

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vitrail.errors import BackendError
 
-VERSION = 1
+VERSION = 2
 PRECISIONS = {"float32": 0, "int8": 1}
+ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2, "silu": 3}
 
 
 class Sizes(Structure):
@@ -19,14 +20,29 @@ class Sizes(Structure):
         ("vocab_size", c_int32),
         ("max_positions", c_int32),
         ("num_token_types", c_int32),
+        ("embedding_size", c_int32),
         ("hidden_size", c_int32),
         ("num_heads", c_int32),
         ("head_dim", c_int32),
         ("intermediate_size", c_int32),
         ("num_layers", c_int32),
+        ("num_sets", c_int32),
+        ("activation", c_int32),
+        ("gated", c_int32),
+        ("rms_norm", c_int32),
+        ("pre_norm", c_int32),
         ("embedding_norm", c_int32),
+        ("first_attention_norm", c_int32),
+        ("final_norm", c_int32),
         ("norm_epsilon", c_float),
+        ("embedding_scale", c_float),
     )
+
+
+class LayerOf(Structure):
+    """`vt_layer`."""
+
+    _fields_ = (("set", c_int32),)
 
 
 class Role(IntEnum):
@@ -37,28 +53,34 @@ class Role(IntEnum):
     TYPE_TABLE = 2
     EMBEDDING_GAIN = 3
     EMBEDDING_SHIFT = 4
-    QUERY = 5
-    QUERY_BIAS = 6
-    KEY = 7
-    KEY_BIAS = 8
-    VALUE = 9
-    VALUE_BIAS = 10
-    OUTPUT = 11
-    OUTPUT_BIAS = 12
-    ATTENTION_GAIN = 13
-    ATTENTION_SHIFT = 14
-    UP = 15
-    UP_BIAS = 16
-    DOWN = 17
-    DOWN_BIAS = 18
-    FEED_FORWARD_GAIN = 19
-    FEED_FORWARD_SHIFT = 20
+    PROJECTION = 5
+    PROJECTION_BIAS = 6
+    FINAL_GAIN = 7
+    FINAL_SHIFT = 8
+    QUERY = 9
+    QUERY_BIAS = 10
+    KEY = 11
+    KEY_BIAS = 12
+    VALUE = 13
+    VALUE_BIAS = 14
+    OUTPUT = 15
+    OUTPUT_BIAS = 16
+    ATTENTION_GAIN = 17
+    ATTENTION_SHIFT = 18
+    UP = 19
+    UP_BIAS = 20
+    GATE = 21
+    GATE_BIAS = 22
+    DOWN = 23
+    DOWN_BIAS = 24
+    FEED_FORWARD_GAIN = 25
+    FEED_FORWARD_SHIFT = 26
 
 
 _FUNCTIONS = {
     "vt_version": (c_int32, ()),
     "vt_isa": (c_char_p, ()),
-    "vt_create": (c_void_p, (POINTER(Sizes), c_int32, c_int32)),
+    "vt_create": (c_void_p, (POINTER(Sizes), POINTER(LayerOf), c_int32, c_int32)),
     "vt_destroy": (None, (c_void_p,)),
     "vt_set_tensor": (c_int32, (c_void_p, c_int32, c_int32, c_void_p, c_int64, c_int64)),
     "vt_ready": (c_int32, (c_void_p,)),

@@ -45,7 +45,7 @@ int32_t guarded(Body body) noexcept {
 
 }  // namespace
 
-int32_t vt_version(void) { return 1; }
+int32_t vt_version(void) { return 2; }
 
 const char* vt_isa(void) {
     const vt::Kernels* kernels = nullptr;
@@ -57,25 +57,24 @@ const char* vt_isa(void) {
     return kernels ? kernels->name : nullptr;
 }
 
-vt_engine* vt_create(const vt_sizes* sizes, int32_t precision, int32_t threads) {
+vt_engine* vt_create(const vt_sizes* sizes, const vt_layer* layers, int32_t precision, int32_t threads) {
     vt_engine* engine = nullptr;
     guarded([&] {
         std::string why;
         const vt::Kernels* kernels = vt::choose_kernels(why);
         if (!kernels) throw Refusal(VT_UNSUPPORTED, why);
-        if (!sizes) throw Refusal(VT_BAD_ARGUMENT, "sizes is null");
-        engine = new vt_engine{{*sizes, precision, threads, *kernels}};
+        if (!sizes || !layers) throw Refusal(VT_BAD_ARGUMENT, "sizes or layers is null");
+        engine = new vt_engine{{*sizes, layers, precision, threads, *kernels}};
     });
     return engine;
 }
 
 void vt_destroy(vt_engine* engine) { delete engine; }
 
-int32_t vt_set_tensor(vt_engine* engine, int32_t role, int32_t layer, const float* data, int64_t rows,
-                      int64_t columns) {
+int32_t vt_set_tensor(vt_engine* engine, int32_t role, int32_t set, const float* data, int64_t rows, int64_t columns) {
     return guarded([&] {
         if (!engine || !data) throw Refusal(VT_BAD_ARGUMENT, "engine or data is null");
-        engine->session.set_tensor(role, layer, data, rows, columns);
+        engine->session.set_tensor(role, set, data, rows, columns);
     });
 }
 

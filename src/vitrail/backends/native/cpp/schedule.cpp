@@ -12,8 +12,8 @@
 namespace vt {
 namespace {
 
-// Rows of a chunk: enough to use each panel of weights many times, few enough that its values stay in the second cache.
-constexpr int64_t most_rows = 192, least_rows = 96;
+// Rows of a chunk, where its sequences are no longer.
+constexpr int64_t most_rows = rows_in_cache, least_rows = 96;
 // So many chunks per thread even out their different costs.
 constexpr int64_t chunks_per_thread = 4;
 constexpr int64_t longest_sequence = 1 << 24;
@@ -86,11 +86,13 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     workspace = {};
     Memory& memory = workspace.memory;
     const Layout& layout = kernels_.layout;
-    const int64_t widest = std::max({model_.hidden_width, model_.wide_width, model_.heads_width()});
+    const int64_t widest = std::max({model_.hidden_width, model_.wide_width, model_.heads_width(), model_.embedding_width});
     Activations& a = workspace.activations;
     a.hidden = memory.take<float>(rows * model_.hidden_width);
     a.qkv = memory.take<float>(rows * model_.qkv_width);
-    a.wide = memory.take<float>(rows * model_.wide_width);
+    if (model_.sizes.pre_norm && !int8_) a.normed = memory.take<float>(rows * model_.hidden_width);
+    const int64_t wide = model_.projection.weights ? std::max(model_.wide_width, model_.embedding_width) : model_.wide_width;
+    a.wide = memory.take<float>(rows * wide);
     if (int8_) {
         a.quantised.data = memory.take<char>(rows * widest * layout.activation_bytes);
         a.quantised.scale = memory.take<float>(rows);
@@ -102,6 +104,7 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     s.values = memory.take<float>(keys * model_.head_width);
     s.scores = memory.take<float>(keys * kernels_.rows);
     s.row = memory.take<float>(widest);
+    s.panel = memory.take<float>(int64_t(rows_in_cache) * layout.panel);
     workspace.rows = rows;
     workspace.longest = longest;
 }

@@ -28,9 +28,9 @@ struct Call {
 
 class Session {
 public:
-    Session(const vt_sizes& sizes, int32_t precision, int32_t threads, const Kernels& kernels);
+    Session(const vt_sizes& sizes, const vt_layer* layers, int32_t precision, int32_t threads, const Kernels& kernels);
 
-    void set_tensor(int32_t role, int32_t layer, const float* data, int64_t rows, int64_t columns);
+    void set_tensor(int32_t role, int32_t set, const float* data, int64_t rows, int64_t columns);
     void ready();
     void encode(const Call& call);
 
@@ -50,7 +50,7 @@ private:
     };
 
     void place_tensor(vt_role role, Layer& layer, const float* data, int64_t rows, int64_t columns);
-    char& given(int32_t layer, int32_t role) { return given_[layer * VT_NUM_ROLES + role]; }
+    char& given(int32_t set, int32_t role) { return given_[set * VT_NUM_ROLES + role]; }
 
     void check(const Call& call) const;
     Plan plan(const Call& call) const;
@@ -60,8 +60,9 @@ private:
     Model model_{};
     const bool int8_;
     Memory memory_;
-    std::vector<Layer> layers_;
-    std::vector<char> given_;  // by layer and role
+    std::vector<Layer> sets_;
+    std::vector<const Layer*> layers_;
+    std::vector<char> given_;  // by set and role
     bool ready_ = false;
     std::mutex turn_;
     Pool pool_;
