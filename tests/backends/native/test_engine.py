@@ -14,17 +14,22 @@ from vitrail.backends.native.engine import _layers, _sizes
 from vitrail.backends.native.library import Role, last_error, library
 from vitrail.errors import BackendError
 from vitrail.layers.packing import Packing
-from vitrail.models import AlibiPositions, EncoderSpec
+from vitrail.models import DisentangledPositions, EncoderSpec, RotaryPositions
+
+_DISENTANGLED = DisentangledPositions(
+    num_buckets=4,
+    max_distance=8,
+    content_to_position=True,
+    position_to_content=True,
+    shared_projections=True,
+    normalized=False,
+)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"positions": ()}, "learned table"),
-        ({"positions": (AlibiPositions(),)}, "learned table"),
-        ({"causal": True}, "causal"),
-        ({"windows": (None, 4)}, "windows"),
-        ({"num_kv_heads": 1}, "fewer key/value heads"),
+        ({"positions": (_DISENTANGLED,)}, "meet content"),
         ({"head_dim": 257}, "wider than 256"),
     ],
 )
@@ -59,6 +64,14 @@ def test_an_id_outside_the_vocabulary_is_refused_and_the_engine_goes_on(bad: int
     assert engine.run(torch.tensor([3, 4]), Packing.of([2])).isfinite().all()
 
 
+def test_columns_that_do_not_grow_are_refused():
+    rotary = RotaryPositions(bases=(100.0, 100.0), rotary_dim=4, scaling=1.0)
+    engine = NativeEngine(random_model(replace(bert_spec(), positions=(rotary,))), threads=1)
+    packing = Packing((3,), torch.tensor([4, 6, 6]), plain=False)
+    with pytest.raises(BackendError, match="columns of sequence 0 do not grow"):
+        engine.run(torch.tensor([1, 2, 3]), packing)
+
+
 def test_a_text_longer_than_the_positions_is_refused():
     engine = NativeEngine(random_model(bert_spec(max_positions=10)), threads=1)
     packing = Packing.of([11])
@@ -79,7 +92,7 @@ def test_boundaries_that_do_not_fit_are_refused(boundaries: tuple[int, ...]):
     pointers = [each.data_ptr() for each in (ids, ends, out)]
 
     handle = engine._current().pointer
-    code = library().vt_encode(handle, pointers[0], pointers[0], None, 4, pointers[1], len(ends) - 1, pointers[2])
+    code = library().vt_encode(handle, pointers[0], pointers[0], None, None, 4, pointers[1], len(ends) - 1, pointers[2])
 
     assert code == 1
     assert "boundaries" in last_error()
@@ -125,7 +138,7 @@ def test_a_tensor_of_another_shape_is_refused_and_a_missing_one_named():
         (Role.QUERY, 2, 24, 24),
         (Role.QUERY, -1, 24, 24),
         (Role.GATE, 0, 40, 24),
-        (27, 0, 24, 24),
+        (29, 0, 24, 24),
         (-1, 0, 24, 24),
     ]:
         assert library().vt_set_tensor(pointer, role, layer, data.data_ptr(), rows, columns) == 1

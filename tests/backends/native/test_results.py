@@ -1,6 +1,7 @@
 """The engine gives what the model gives, for every spec it takes, on every instruction set of this machine."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,14 @@ from strategies import packings, some
 from vitrail.backends.native import NativeEngine
 from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
-from vitrail.models import EncoderModel, EncoderSpec
+from vitrail.models import (
+    AlibiPositions,
+    EncoderModel,
+    EncoderSpec,
+    PositionScheme,
+    RelativeBiasPositions,
+    RotaryPositions,
+)
 
 LENGTHS = st.sampled_from([0, 1, 2, 5, 6, 7, 15, 16, 17, 33, 70])
 
@@ -72,6 +80,24 @@ def test_any_spec_in_int8(isa: str, spec: EncoderSpec, packing: Packing, threads
 @pytest.mark.parametrize("threads", [1, 2])
 def test_sequences_of_any_length_and_number(isa: str, precision: str, lengths: tuple[int, ...], threads: int):
     check(random_model(bert_spec()), precision, Packing.of(lengths), threads=threads)
+
+
+@some(12)
+@given(
+    length=st.integers(1, 600),
+    window=st.sampled_from([0, 1, 7, 64, 128]),
+    causal=st.booleans(),
+    holes=st.booleans(),
+    relation=st.sampled_from([None, AlibiPositions(), RelativeBiasPositions(num_buckets=32, max_distance=128)]),
+)
+def test_windows_over_texts_of_any_length(
+    isa: str, length: int, window: int, causal: bool, holes: bool, relation: PositionScheme | None
+):
+    rotary = RotaryPositions(bases=(100.0, 10000.0), rotary_dim=6, scaling=1.5)
+    positions = (rotary,) if relation is None else (rotary, relation)
+    spec = replace(bert_spec(), windows=(window, None), causal=causal, positions=positions)
+    packing = Packing((length,), 3 + 2 * torch.arange(length), plain=False) if holes else Packing.of([length])
+    check(random_model(spec), "float32", packing, threads=2)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -44,13 +44,19 @@ static void encode(const Model& model, const Chunk& chunk, const Activations& s,
                                        s.hidden, hidden_width);
         team.meet();
     }
-    hand_over_hidden(pre_norm ? model.layers[0]->attention_norm : Norm{});
+    hand_over_hidden(pre_norm ? model.steps[0].layer->attention_norm : Norm{});
 
     for (int index = 0; index < sizes.num_layers; index++) {
-        const Layer& layer = *model.layers[index];
+        const Step& step = model.steps[index];
+        const Layer& layer = *step.layer;
         product<Precision, Then::keep>(hidden, hidden_width, layer.qkv, rows, team, s.qkv, model.qkv_width);
         team.meet();
-        attention(model, chunk, s.qkv, t, team);
+        if (step.rotation) {
+            for (int64_t r = from; r < to; r++)
+                rotate(model, step.rotation->data + chunk.columns[r] * int64_t(sizes.rotary_dim), s.qkv + r * model.qkv_width);
+            team.meet();
+        }
+        attention(model, step, chunk, s.qkv, t, team);
         team.meet();
         hand_over_rows(s.qkv, model.qkv_width, model.heads_width(), false);
         product<Precision, Then::add>(context, context_stride, layer.output, rows, team, s.hidden, hidden_width);
@@ -65,7 +71,7 @@ static void encode(const Model& model, const Chunk& chunk, const Activations& s,
         if (!pre_norm)
             hand_over_hidden(layer.feed_forward_norm);
         else if (index + 1 < sizes.num_layers)
-            hand_over_hidden(model.layers[index + 1]->attention_norm);
+            hand_over_hidden(model.steps[index + 1].layer->attention_norm);
     }
 
     for (int64_t r = from; r < to; r++) {

@@ -45,7 +45,7 @@ int32_t guarded(Body body) noexcept {
 
 }  // namespace
 
-int32_t vt_version(void) { return 2; }
+int32_t vt_version(void) { return 3; }
 
 const char* vt_isa(void) {
     const vt::Kernels* kernels = nullptr;
@@ -85,12 +85,12 @@ int32_t vt_ready(vt_engine* engine) {
     });
 }
 
-int32_t vt_encode(vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types, int64_t tokens,
-                  const int64_t* boundaries, int64_t sequences, float* out) {
+int32_t vt_encode(vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types,
+                  const int64_t* columns, int64_t tokens, const int64_t* boundaries, int64_t sequences, float* out) {
     return guarded([&] {
         if (!engine || !boundaries) throw Refusal(VT_BAD_ARGUMENT, "engine or boundaries is null");
-        if (tokens > 0 && (!ids || !positions || !out)) throw Refusal(VT_BAD_ARGUMENT, "ids, positions or out is null");
-        engine->session.encode({ids, positions, types, tokens, boundaries, sequences, out});
+        if (tokens > 0 && (!ids || !out)) throw Refusal(VT_BAD_ARGUMENT, "ids or out is null");
+        engine->session.encode({ids, positions, types, columns, tokens, boundaries, sequences, out});
     });
 }
 

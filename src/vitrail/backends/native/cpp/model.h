@@ -46,19 +46,33 @@ struct Layer {
     Norm attention_norm, feed_forward_norm;
 };
 
+// A table that is not copied.
+struct Table {
+    const float* data;
+    int64_t rows, columns;
+};
+
+struct Step {
+    const Layer* layer;
+    int window;             // -1: none
+    const Table* rotation;  // null: none
+};
+
 struct Model {
     vt_sizes sizes;
     int head_width;    // head_dim, padded
     int hidden_width;  // the others likewise; in floats
-    int qkv_width;     // queries of all heads, keys of all heads, values of all heads, padding
+    int qkv_width;     // queries of all heads, keys of all key/value heads, their values, padding
     int wide_width;
     int embedding_width;
-    const float *token_table, *position_table, *type_table;
+    const float *token_table, *type_table;
+    Table positions, score_bias;
     Norm embedding_norm, final_norm;
     Linear projection;           // of the embeddings; without weights there is none
-    const Layer* const* layers;  // those that share parameters are one Layer
+    const Step* steps;  // layers that share parameters share a Layer
 
     int heads_width() const { return sizes.num_heads * head_width; }
+    int kv_width() const { return sizes.num_kv_heads * head_width; }
 };
 
 // Whole sequences that go through the layers together. Row r of the activations belongs to token tokens[r].
@@ -66,6 +80,8 @@ struct Chunk {
     const int64_t *ids, *positions, *types;  // of the whole call; types may be null
     const int64_t* tokens;                   // where in the call each row stands
     const int* starts;                       // sequences + 1 rows
+    const int* columns;                      // of each row
+    bool plain;                              // they are 0, 1, 2 … in every sequence
     int sequences;
     int rows;
     int longest;

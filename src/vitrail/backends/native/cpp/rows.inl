@@ -92,14 +92,30 @@ static void embed(const Model& model, const Chunk& chunk, int64_t r, float* row)
     const int64_t token = chunk.tokens[r], size = model.sizes.embedding_size;
     const F scale = V::all(model.sizes.embedding_scale);
     const float* of_token = model.token_table + chunk.ids[token] * size;
-    const float* of_position = model.position_table + chunk.positions[token] * size;
+    const float* of_position = model.positions.data;
+    if (of_position) of_position += chunk.positions[token] * size;
     const float* of_type = model.type_table;
     if (of_type && chunk.types) of_type += chunk.types[token] * size;
     for (int64_t k = 0; k < model.embedding_width; k += V::lanes) {
         const int count = k < size ? columns_left(size, k) : 0;
         F x = V::mul(V::load_first(of_token + k, count), scale);
         if (of_type) x = V::add(x, V::load_first(of_type + k, count));
-        V::store(row + k, V::add(x, V::load_first(of_position + k, count)));
+        if (of_position) x = V::add(x, V::load_first(of_position + k, count));
+        V::store(row + k, x);
     }
     normalize(model.sizes, row, model.sizes.embedding_size, model.embedding_width, model.embedding_norm, row);
+}
+
+// Queries and keys of one row, turned: (x, y) → (x cos − y sin, y cos + x sin) for the dimensions (i, i + rotary_dim/2)
+// ([Su 2021]: https://arxiv.org/abs/2104.09864). `waves`: the cosines of the row's column, then the sines.
+static void rotate(const Model& model, const float* waves, float* row) {
+    const int pairs = model.sizes.rotary_dim / 2, heads = model.sizes.num_heads + model.sizes.num_kv_heads;
+    for (int head = 0; head < heads; head++, row += model.head_width)
+        for (int k = 0; k < pairs; k += V::lanes) {
+            const int count = columns_left(pairs, k);
+            const F cosine = V::load_first(waves + k, count), sine = V::load_first(waves + pairs + k, count);
+            const F x = V::load_first(row + k, count), y = V::load_first(row + pairs + k, count);
+            V::store_first(row + k, V::sub(V::mul(x, cosine), V::mul(y, sine)), count);
+            V::store_first(row + pairs + k, V::fma(y, cosine, V::mul(x, sine)), count);
+        }
 }

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t most_rows = rows_in_cache, least_rows = 96;
 // So many chunks per thread even out their different costs.
 constexpr int64_t chunks_per_thread = 4;
-constexpr int64_t longest_sequence = 1 << 24;
+constexpr int64_t longest_sequence = 1 << 24, widest_row = 1 << 30;
 
 void refuse(const std::string& message) { throw Refusal(VT_BAD_ARGUMENT, message); }
 
@@ -40,7 +40,22 @@ void Session::check(const Call& call) const {
             refuse("boundaries of sequence " + std::to_string(i) + " run backwards or too far");
     }
     check_range("id", call.ids, call.tokens, model_.sizes.vocab_size);
-    check_range("position", call.positions, call.tokens, model_.sizes.max_positions);
+    if (model_.sizes.positions) {
+        if (call.tokens && !call.positions) refuse("positions is null");
+        check_range("position", call.positions, call.tokens, model_.positions.rows);
+    }
+    int64_t columns = widest_row;
+    for (const Table& rotation : rotations_) columns = std::min(columns, rotation.rows);
+    if (model_.sizes.score_bias) columns = std::min(columns, (model_.score_bias.columns + 1) / 2);
+    for (int64_t i = 0; i < call.sequences; i++) {
+        const int64_t first = call.boundaries[i], end = call.boundaries[i + 1];
+        if (!call.columns && end - first > columns)
+            refuse("sequence " + std::to_string(i) + " has " + std::to_string(end - first) + " tokens, the tables " +
+                   std::to_string(columns) + " columns");
+        for (int64_t k = first + 1; call.columns && k < end; k++)
+            if (call.columns[k] <= call.columns[k - 1]) refuse("columns of sequence " + std::to_string(i) + " do not grow");
+    }
+    if (call.columns) check_range("column", call.columns, call.tokens, columns);
     if (call.types) check_range("type", call.types, call.tokens, model_.sizes.num_token_types);
 }
 
@@ -55,12 +70,15 @@ Session::Plan Session::plan(const Call& call) const {
     Plan plan;
     plan.tokens.reserve(call.tokens);
     plan.starts.reserve(2 * call.sequences);
+    plan.columns.reserve(call.tokens);
     for (size_t i = 0; i < order.size() && length(order[i]);) {
         Chunk chunk{call.ids,
                     call.positions,
                     call.types,
                     plan.tokens.data() + plan.tokens.size(),
                     plan.starts.data() + plan.starts.size(),
+                    plan.columns.data() + plan.columns.size(),
+                    !call.columns,
                     0,
                     0,
                     static_cast<int>(length(order[i])),
@@ -68,7 +86,10 @@ Session::Plan Session::plan(const Call& call) const {
         plan.starts.push_back(0);
         do {
             const int64_t first = call.boundaries[order[i]], count = length(order[i]);
-            for (int64_t token = first; token < first + count; token++) plan.tokens.push_back(token);
+            for (int64_t token = first; token < first + count; token++) {
+                plan.tokens.push_back(token);
+                plan.columns.push_back(static_cast<int>(call.columns ? call.columns[token] : token - first));
+            }
             chunk.rows += static_cast<int>(count);
             chunk.sequences++;
             plan.starts.push_back(chunk.rows);
