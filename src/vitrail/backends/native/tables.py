@@ -30,7 +30,8 @@ def tables_by_column(model: EncoderModel, num_columns: int) -> Iterator[tuple[Ro
     for number, base in enumerate(rotation_bases(model.spec)):
         assert model.spec.rotary is not None
         attention = model.layers[model.spec.rotary.bases.index(base)].get_submodule("attention")
-        assert isinstance(attention, SelfAttention) and attention.rotary is not None
+        assert isinstance(attention, SelfAttention)
+        assert attention.rotary is not None
         yield Role.ROTATION, number, torch.cat(attention.rotary.waves(row), dim=-1).squeeze(1)
     distances = torch.arange(1 - num_columns, num_columns)
     match model.relation:

@@ -53,7 +53,8 @@ static void encode(const Model& model, const Chunk& chunk, const Activations& s,
         team.meet();
         if (step.rotation) {
             for (int64_t r = from; r < to; r++)
-                rotate(model, step.rotation->data + chunk.columns[r] * int64_t(sizes.rotary_dim), s.qkv + r * model.qkv_width);
+                rotate(model, step.rotation->data + chunk.columns[r] * int64_t(sizes.rotary_dim),
+                       s.qkv + r * model.qkv_width);
             team.meet();
         }
         attention(model, step, chunk, s.qkv, t, team);
