@@ -98,7 +98,7 @@ def _runtime(stack: str, name: str, how: str, *, needs: str = "", **settings: An
 
 ALL = (
     _vitrail("float32", ("bert", "modernbert")),
-    _vitrail("int8", ("bert",)),
+    _vitrail("int8", ("bert", "modernbert")),
     _sentence_transformers("", "float32", "default: batches of 32", families=("bert", "modernbert")),
     _sentence_transformers("tuned", "float32", "best batch size", tried=BATCHES),
     _sentence_transformers("onnx", "float32", "ONNX backend", "onnx", tried=BATCHES),
