@@ -36,11 +36,12 @@ def run(inference: Inference) -> torch.Tensor:
 
 
 def test_a_shape_the_engine_has_runs_there_and_others_do_not():
-    original = EncoderModel(ORIGINAL).eval()
+    wide = EncoderModel(replace(ORIGINAL, head_dim=257)).eval()
 
     assert Inference(bert_shaped()).path.name == NATIVE
-    assert Inference(original).path.name == PREPACKED
-    assert "positions other than a learned table" in (Inference(original).native_refusal() or "")
+    assert Inference(EncoderModel(ORIGINAL).eval()).path.name == NATIVE
+    assert Inference(wide).path.name == PREPACKED
+    assert "heads wider than 256" in (Inference(wide).native_refusal() or "")
 
 
 def test_all_paths_give_what_the_model_gives(monkeypatch: pytest.MonkeyPatch):
