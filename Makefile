@@ -41,8 +41,10 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
-# Vitrail beside its rivals on this machine; writes benchmarks/results and the tables in the docs. Needs quiet and minutes.
+# Vitrail beside its rivals on this machine; writes benchmarks/results and the tables in the docs. Needs quiet, the
+# data folder ($$VITRAIL_DATA), about 10 GB for the rivals' environments, and two hours.
 bench: $(STAMPS)/test
+	$(BIN)/python -m benchmarks environments
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -1,7 +1,8 @@
-"""The texts every benchmark embeds: real, all distinct, of lengths skewed as in life.
+"""The texts every benchmark embeds: all distinct, and drawn the same in every run.
 
-The docstrings of Python's standard library (whole, and each paragraph) and, when the data folder holds it, the
-abstracts of Cranfield. A docstring is anything from three words to several pages, so is this set.
+Skewed: the docstrings of Python's standard library (whole, and each paragraph) and, when the data folder holds it, the
+abstracts of Cranfield. A docstring is anything from three words to several pages, so is this set. Short: ten words of
+docstrings. Long: docstrings one after the other, until no more can be read.
 """
 
 import importlib
@@ -11,6 +12,8 @@ import random
 import re
 import sys
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 # Modules whose import does something to the process or opens a window.
@@ -52,6 +55,35 @@ def skewed_texts(count: int, *, data: Path | None = None, seed: int = 0) -> list
     if count > len(pool):
         raise ValueError(f"only {len(pool)} distinct texts are at hand, {count} were asked for")
     return random.Random(seed).sample(pool, count)
+
+
+def short_texts(count: int, words: Sequence[str], *, seed: int = 0) -> list[str]:
+    """`count` distinct texts of ten of these words: with [CLS] and [SEP] 12 tokens, if each word is one."""
+    drawn = random.Random(seed)
+    texts: dict[str, None] = {}
+    while len(texts) < count:
+        texts[" ".join(drawn.choices(words, k=10))] = None
+    return list(texts)
+
+
+def long_texts(count: int, *, characters: int, seed: int = 0) -> list[str]:
+    """`count` distinct texts of at least so many characters: docstrings joined, each text from its own place on."""
+    pool = docstrings()
+    random.Random(seed).shuffle(pool)
+    texts, place = [], 0
+    for _ in range(count):
+        parts: list[str] = []
+        while sum(map(len, parts)) < characters:
+            parts.append(pool[place % len(pool)])
+            place += 1
+        texts.append("\n\n".join(parts))
+    return texts
+
+
+def common_words() -> list[str]:
+    """Words of four to eight letters that the docstrings use often, so that most are whole in an English vocabulary."""
+    found = Counter(word for text in docstrings() for word in re.findall(r"\b[a-z]{4,8}\b", text))
+    return sorted(word for word, times in found.items() if times >= 50)
 
 
 def _modules(name: str):

@@ -61,21 +61,23 @@ def test_it_stays_int8_when_the_weights_change(minilm_folder: Path):
 
 
 def test_a_model_the_engine_cannot_run_stays_in_float32_and_a_warning_says_why(tmp_path: Path):
-    config = transformers.ModernBertConfig(
+    config = transformers.DebertaV2Config(
         vocab_size=211,
         hidden_size=24,
         num_hidden_layers=2,
         num_attention_heads=3,
         intermediate_size=29,
         pad_token_id=0,
+        relative_attention=True,
+        pos_att_type=["p2c", "c2p"],
     )
-    transformers.ModernBertModel(config).save_pretrained(tmp_path)
+    transformers.DebertaV2Model(config).save_pretrained(tmp_path)
 
-    with pytest.warns(FallbackWarning, match="runs in float32, not in int8: the model has positions other than"):
+    with pytest.warns(FallbackWarning, match="runs in float32, not in int8: the model has positions that meet content"):
         encoder = vitrail.load(tmp_path, precision="int8")
 
     assert encoder.precision == "float32"
-    assert "no native engine: the model has positions other than" in encoder.runtime["backend"]
+    assert "no native engine: the model has positions that meet content" in encoder.runtime["backend"]
 
 
 def test_half_precision_runs_the_model_itself(minilm_folder: Path):

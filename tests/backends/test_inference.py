@@ -12,7 +12,7 @@ from vitrail.backends.survey import Surveyor
 from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
-from vitrail.models.positions import LearnedPositions
+from vitrail.models.positions import DisentangledPositions, LearnedPositions
 
 ORIGINAL = EncoderSpec.original(vocab_size=11, hidden_size=8, num_layers=2, num_heads=2, intermediate_size=12)
 IDS, PACKING = torch.tensor([1, 2, 3, 4]), Packing.of([1, 3])
@@ -36,11 +36,20 @@ def run(inference: Inference) -> torch.Tensor:
 
 
 def test_a_shape_the_engine_has_runs_there_and_others_do_not():
-    original = EncoderModel(ORIGINAL).eval()
+    distances = DisentangledPositions(
+        num_buckets=None,
+        max_distance=5,
+        content_to_position=True,
+        position_to_content=True,
+        shared_projections=True,
+        normalized=False,
+    )
+    deberta_shaped = EncoderModel(replace(ORIGINAL, positions=(distances,))).eval()
 
     assert Inference(bert_shaped()).path.name == NATIVE
-    assert Inference(original).path.name == PREPACKED
-    assert "positions other than a learned table" in (Inference(original).native_refusal() or "")
+    assert Inference(EncoderModel(ORIGINAL).eval()).path.name == NATIVE
+    assert Inference(deberta_shaped).path.name == PREPACKED
+    assert "positions that meet content" in (Inference(deberta_shaped).native_refusal() or "")
 
 
 def test_all_paths_give_what_the_model_gives(monkeypatch: pytest.MonkeyPatch):

@@ -53,6 +53,7 @@ def places_of(
     boundaries: Int64[np.ndarray, "boundaries"], chosen: Int64[np.ndarray, "chosen"]
 ) -> Int64[np.ndarray, "rows"]:
     """Where the tokens of the chosen sequences stand in the stream, one sequence after the other."""
-    starts, lengths = boundaries[chosen], np.diff(boundaries)[chosen]
-    before = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    starts = boundaries[chosen]
+    lengths = boundaries[chosen + 1] - starts
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)

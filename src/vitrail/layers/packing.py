@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
@@ -45,9 +46,11 @@ class Packing:
         lengths = tuple(lengths)
         if any(length < 0 for length in lengths):
             raise ValueError(f"lengths must not be negative, got {min(lengths)}")
-        each = torch.tensor(lengths, dtype=torch.long)
-        columns = torch.arange(int(each.sum())) - torch.repeat_interleave(each.cumsum(0) - each, each)
-        return cls(lengths, columns.to(device))
+        ends = np.cumsum(lengths, dtype=np.int64)
+        columns = np.arange(ends[-1] if lengths else 0)
+        if len(lengths) > 1:
+            columns -= np.repeat(ends - lengths, lengths)
+        return cls(lengths, torch.from_numpy(columns).to(device))
 
     @classmethod
     def of_mask(

@@ -85,7 +85,8 @@ class Pooling(nn.Module):
     ) -> Float[Tensor, "sequences dimensions"]:
         """As `forward`, without the normalisation at the end."""
         hidden = hidden.float() if hidden.dtype in (torch.float16, torch.bfloat16) else hidden
-        pooled = torch.cat([POOLING_MODES[mode](hidden, packing, skipped_tokens) for mode in self.spec.modes], dim=-1)
+        vectors = [POOLING_MODES[mode](hidden, packing, skipped_tokens) for mode in self.spec.modes]
+        pooled = vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
         for projection, activation in zip(self.projections, self.activations, strict=True):
             pooled = activation(projection(pooled.to(next(projection.parameters()).dtype)))
         return pooled
@@ -123,6 +124,8 @@ def _one_of_each(hidden: Tensor, packing: Packing, index: Tensor) -> Tensor:
 
 
 def _mean(hidden: Tensor, packing: Packing, skipped_tokens: int) -> Tensor:
+    if packing.num_sequences == 1 and packing.num_tokens and not skipped_tokens:
+        return hidden.mean(0, keepdim=True)
     total, count = _total_and_count(hidden, packing, skipped_tokens)
     return total / count.clamp(min=1)
 

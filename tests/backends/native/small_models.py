@@ -1,8 +1,12 @@
-"""Small models of the shape the engine runs, with random weights."""
+"""Small models of the shapes the engine runs, with random weights."""
+
+from dataclasses import replace
 
 import torch
 from hypothesis import strategies as st
 
+from strategies import encoder_specs
+from vitrail.backends.native import unsupported
 from vitrail.layers.packing import Packing
 from vitrail.models import DropoutSpec, EncoderModel, EncoderSpec, LearnedPositions
 
@@ -55,18 +59,21 @@ def bert_spec(
 
 
 @st.composite
-def bert_specs(draw: st.DrawFn) -> EncoderSpec:
-    """Widths that no tile divides, heads of any width, biases or none."""
-    return bert_spec(
-        hidden_size=draw(st.integers(1, 150)),
-        num_heads=draw(st.integers(1, 5)),
-        head_dim=draw(st.sampled_from([1, 8, 9, 16, 25, 33, 64, 100, 128])),
+def engine_specs(draw: st.DrawFn) -> EncoderSpec:
+    """Whatever the engine takes: shapes of every family, at widths that no tile divides."""
+    spec = draw(encoder_specs().filter(lambda spec: unsupported(spec) is None))
+    hidden_size = draw(st.integers(1, 150))
+    head_dim = draw(st.sampled_from([1, 8, 9, 16, 25, 33, 64, 100, 128]))
+    longest = LearnedPositions(max_positions=520, padding_id=spec.padding_id)
+    return replace(
+        spec,
+        hidden_size=hidden_size,
+        embedding_size=draw(st.sampled_from([hidden_size, 5, 70])),
+        head_dim=max(head_dim, 0 if spec.rotary is None else spec.rotary.rotary_dim),
         intermediate_size=draw(st.integers(1, 150)),
-        num_layers=draw(st.integers(1, 2)),
-        num_token_types=draw(st.sampled_from([0, 1, 2])),
-        padding_id=draw(st.sampled_from([None, 1])),
-        biases=draw(st.booleans()),
-        embedding_norm=draw(st.booleans()),
+        positions=tuple(longest if isinstance(each, LearnedPositions) else each for each in spec.positions),
+        dropout=DropoutSpec.none(),
+        initializer_range=0.2,
     )
 
 

@@ -37,8 +37,8 @@ def test_the_kernels_for_avx_vnni_pass_the_same_tests(tmp_path: Path):
     build(tmp_path, "VITRAIL_EVEX_DOT")
     tests = ["-q", "-k", "avxvnni", "-o", "addopts=--import-mode=importlib", "tests/backends/native/test_results.py"]
     script = (
-        "import sys, pytest, vitrail.backends.native as native\n"
-        f"native.__path__.insert(0, {str(tmp_path)!r})\n"
+        "import sys, pathlib, pytest, vitrail.backends.native.library as library\n"
+        f"library._file = lambda: pathlib.Path({str(tmp_path)!r}) / 'vitrail_native.so'\n"
         f"sys.exit(pytest.main({tests}))\n"
     )
 

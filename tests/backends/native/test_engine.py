@@ -10,30 +10,27 @@ import torch
 
 from backends.native.small_models import bert_spec, random_ids, random_model
 from vitrail.backends.native import NativeEngine, instruction_set, unsupported
-from vitrail.backends.native.engine import _sizes
+from vitrail.backends.native.engine import _layers, _sizes
 from vitrail.backends.native.library import Role, last_error, library
 from vitrail.errors import BackendError
 from vitrail.layers.packing import Packing
-from vitrail.models import AlibiPositions, EncoderSpec
+from vitrail.models import DisentangledPositions, EncoderSpec, RotaryPositions
+
+_DISENTANGLED = DisentangledPositions(
+    num_buckets=4,
+    max_distance=8,
+    content_to_position=True,
+    position_to_content=True,
+    shared_projections=True,
+    normalized=False,
+)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"positions": ()}, "learned table"),
-        ({"positions": (AlibiPositions(),)}, "learned table"),
-        ({"causal": True}, "causal"),
-        ({"windows": (None, 4)}, "windows"),
-        ({"num_kv_heads": 1}, "fewer key/value heads"),
+        ({"positions": (_DISENTANGLED,)}, "meet content"),
         ({"head_dim": 257}, "wider than 256"),
-        ({"activation": "gelu_tanh"}, "gelu_tanh"),
-        ({"gated": True}, "gated"),
-        ({"normalization": "rms_norm", "norm_bias": False}, "rms_norm"),
-        ({"pre_norm": True}, "before each step"),
-        ({"final_norm": True}, "final"),
-        ({"first_attention_norm": False}, "first attention"),
-        ({"embedding_size": 8}, "another width"),
-        ({"embedding_scale": 2.0}, "scaled"),
     ],
 )
 def test_a_spec_it_cannot_run_exactly_is_refused_by_name(change: dict[str, object], reason: str):
@@ -67,6 +64,14 @@ def test_an_id_outside_the_vocabulary_is_refused_and_the_engine_goes_on(bad: int
     assert engine.run(torch.tensor([3, 4]), Packing.of([2])).isfinite().all()
 
 
+def test_columns_that_do_not_grow_are_refused():
+    rotary = RotaryPositions(bases=(100.0, 100.0), rotary_dim=4, scaling=1.0)
+    engine = NativeEngine(random_model(replace(bert_spec(), positions=(rotary,))), threads=1)
+    packing = Packing((3,), torch.tensor([4, 6, 6]), plain=False)
+    with pytest.raises(BackendError, match="columns of sequence 0 do not grow"):
+        engine.run(torch.tensor([1, 2, 3]), packing)
+
+
 def test_a_text_longer_than_the_positions_is_refused():
     engine = NativeEngine(random_model(bert_spec(max_positions=10)), threads=1)
     packing = Packing.of([11])
@@ -87,26 +92,44 @@ def test_boundaries_that_do_not_fit_are_refused(boundaries: tuple[int, ...]):
     pointers = [each.data_ptr() for each in (ids, ends, out)]
 
     handle = engine._current().pointer
-    code = library().vt_encode(handle, pointers[0], pointers[0], None, 4, pointers[1], len(ends) - 1, pointers[2])
+    code = library().vt_encode(handle, pointers[0], pointers[0], None, None, 4, pointers[1], len(ends) - 1, pointers[2])
 
     assert code == 1
     assert "boundaries" in last_error()
 
 
 @pytest.mark.parametrize(
-    "field", ["vocab_size", "hidden_size", "num_heads", "head_dim", "intermediate_size", "num_layers"]
+    "field",
+    [
+        "vocab_size",
+        "embedding_size",
+        "hidden_size",
+        "num_heads",
+        "head_dim",
+        "intermediate_size",
+        "num_layers",
+        "num_sets",
+    ],
 )
 @pytest.mark.parametrize("value", [0, -1, 2**31 - 1])
 def test_hostile_sizes_are_refused_before_memory_is_asked_for(field: str, value: int):
     sizes = _sizes(bert_spec())
     setattr(sizes, field, value)
 
-    assert not library().vt_create(ctypes.byref(sizes), 0, 1)
+    assert not library().vt_create(ctypes.byref(sizes), _layers(bert_spec()), 0, 1)
     assert field in last_error()
 
 
+def test_layers_of_a_set_that_does_not_exist_are_refused():
+    layers = _layers(bert_spec())
+    layers[1].set = 2
+
+    assert not library().vt_create(ctypes.byref(_sizes(bert_spec())), layers, 0, 1)
+    assert "layer 1 uses set 2 of 2" in last_error()
+
+
 def test_a_tensor_of_another_shape_is_refused_and_a_missing_one_named():
-    pointer = library().vt_create(ctypes.byref(_sizes(bert_spec())), 0, 1)
+    pointer = library().vt_create(ctypes.byref(_sizes(bert_spec())), _layers(bert_spec()), 0, 1)
     data = torch.zeros(31, 24)
 
     for role, layer, rows, columns in [
@@ -114,7 +137,8 @@ def test_a_tensor_of_another_shape_is_refused_and_a_missing_one_named():
         (Role.TOKEN_TABLE, 1, 31, 24),
         (Role.QUERY, 2, 24, 24),
         (Role.QUERY, -1, 24, 24),
-        (21, 0, 24, 24),
+        (Role.GATE, 0, 40, 24),
+        (29, 0, 24, 24),
         (-1, 0, 24, 24),
     ]:
         assert library().vt_set_tensor(pointer, role, layer, data.data_ptr(), rows, columns) == 1

@@ -1,18 +1,26 @@
 """The engine gives what the model gives, for every spec it takes, on every instruction set of this machine."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.native.small_models import bert_spec, bert_specs, random_ids, random_model
+from backends.native.small_models import bert_spec, engine_specs, random_ids, random_model
 from strategies import packings, some
 from vitrail.backends.native import NativeEngine
 from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
-from vitrail.models import EncoderModel, EncoderSpec
+from vitrail.models import (
+    AlibiPositions,
+    EncoderModel,
+    EncoderSpec,
+    PositionScheme,
+    RelativeBiasPositions,
+    RotaryPositions,
+)
 
 LENGTHS = st.sampled_from([0, 1, 2, 5, 6, 7, 15, 16, 17, 33, 70])
 
@@ -27,7 +35,7 @@ def in_float64(model: EncoderModel, ids: torch.Tensor, packing: Packing, types: 
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found - wanted).norm() / wanted.norm())
+    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-6))
 
 
 def check(model: EncoderModel, precision: str, packing: Packing, *, threads: int, with_types: bool = False) -> None:
@@ -42,14 +50,14 @@ def check(model: EncoderModel, precision: str, packing: Packing, *, threads: int
         return
     wanted = in_float64(model, ids, packing, types)
     if precision == "float32":
-        torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found.double(), wanted, atol=1e-5 * max(1.0, float(wanted.abs().max())), rtol=1e-5)
     else:
-        assert relative_error(found.double(), wanted) < 0.05
+        assert relative_error(found.double(), wanted) < 0.1
 
 
 @some(40)
 @given(
-    spec=bert_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
+    spec=engine_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
 )
 def test_any_spec_in_float32(isa: str, spec: EncoderSpec, packing: Packing, threads: int, with_types: bool):
     check(random_model(spec), "float32", packing, threads=threads, with_types=with_types)
@@ -57,7 +65,7 @@ def test_any_spec_in_float32(isa: str, spec: EncoderSpec, packing: Packing, thre
 
 @some(40)
 @given(
-    spec=bert_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
+    spec=engine_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
 )
 def test_any_spec_in_int8(isa: str, spec: EncoderSpec, packing: Packing, threads: int, with_types: bool):
     check(random_model(spec), "int8", packing, threads=threads, with_types=with_types)
@@ -72,6 +80,24 @@ def test_any_spec_in_int8(isa: str, spec: EncoderSpec, packing: Packing, threads
 @pytest.mark.parametrize("threads", [1, 2])
 def test_sequences_of_any_length_and_number(isa: str, precision: str, lengths: tuple[int, ...], threads: int):
     check(random_model(bert_spec()), precision, Packing.of(lengths), threads=threads)
+
+
+@some(12)
+@given(
+    length=st.integers(1, 600),
+    window=st.sampled_from([0, 1, 7, 64, 128]),
+    causal=st.booleans(),
+    holes=st.booleans(),
+    relation=st.sampled_from([None, AlibiPositions(), RelativeBiasPositions(num_buckets=32, max_distance=128)]),
+)
+def test_windows_over_texts_of_any_length(
+    isa: str, length: int, window: int, causal: bool, holes: bool, relation: PositionScheme | None
+):
+    rotary = RotaryPositions(bases=(100.0, 10000.0), rotary_dim=6, scaling=1.5)
+    positions = (rotary,) if relation is None else (rotary, relation)
+    spec = replace(bert_spec(), windows=(window, None), causal=causal, positions=positions)
+    packing = Packing((length,), 3 + 2 * torch.arange(length), plain=False) if holes else Packing.of([length])
+    check(random_model(spec), "float32", packing, threads=2)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vitrail.errors import BackendError
 
-VERSION = 1
+VERSION = 3
 PRECISIONS = {"float32": 0, "int8": 1}
+ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2, "silu": 3}
 
 
 class Sizes(Structure):
@@ -17,16 +18,36 @@ class Sizes(Structure):
 
     _fields_ = (
         ("vocab_size", c_int32),
-        ("max_positions", c_int32),
         ("num_token_types", c_int32),
+        ("positions", c_int32),
+        ("embedding_size", c_int32),
         ("hidden_size", c_int32),
         ("num_heads", c_int32),
+        ("num_kv_heads", c_int32),
         ("head_dim", c_int32),
         ("intermediate_size", c_int32),
         ("num_layers", c_int32),
+        ("num_sets", c_int32),
+        ("activation", c_int32),
+        ("gated", c_int32),
+        ("rms_norm", c_int32),
+        ("pre_norm", c_int32),
         ("embedding_norm", c_int32),
+        ("first_attention_norm", c_int32),
+        ("final_norm", c_int32),
+        ("causal", c_int32),
+        ("num_rotations", c_int32),
+        ("rotary_dim", c_int32),
+        ("score_bias", c_int32),
         ("norm_epsilon", c_float),
+        ("embedding_scale", c_float),
     )
+
+
+class LayerOf(Structure):
+    """`vt_layer`."""
+
+    _fields_ = (("set", c_int32), ("window", c_int32), ("rotation", c_int32))
 
 
 class Role(IntEnum):
@@ -35,34 +56,42 @@ class Role(IntEnum):
     TOKEN_TABLE = 0
     POSITION_TABLE = 1
     TYPE_TABLE = 2
-    EMBEDDING_GAIN = 3
-    EMBEDDING_SHIFT = 4
-    QUERY = 5
-    QUERY_BIAS = 6
-    KEY = 7
-    KEY_BIAS = 8
-    VALUE = 9
-    VALUE_BIAS = 10
-    OUTPUT = 11
-    OUTPUT_BIAS = 12
-    ATTENTION_GAIN = 13
-    ATTENTION_SHIFT = 14
-    UP = 15
-    UP_BIAS = 16
-    DOWN = 17
-    DOWN_BIAS = 18
-    FEED_FORWARD_GAIN = 19
-    FEED_FORWARD_SHIFT = 20
+    ROTATION = 3
+    SCORE_BIAS = 4
+    EMBEDDING_GAIN = 5
+    EMBEDDING_SHIFT = 6
+    PROJECTION = 7
+    PROJECTION_BIAS = 8
+    FINAL_GAIN = 9
+    FINAL_SHIFT = 10
+    QUERY = 11
+    QUERY_BIAS = 12
+    KEY = 13
+    KEY_BIAS = 14
+    VALUE = 15
+    VALUE_BIAS = 16
+    OUTPUT = 17
+    OUTPUT_BIAS = 18
+    ATTENTION_GAIN = 19
+    ATTENTION_SHIFT = 20
+    UP = 21
+    UP_BIAS = 22
+    GATE = 23
+    GATE_BIAS = 24
+    DOWN = 25
+    DOWN_BIAS = 26
+    FEED_FORWARD_GAIN = 27
+    FEED_FORWARD_SHIFT = 28
 
 
 _FUNCTIONS = {
     "vt_version": (c_int32, ()),
     "vt_isa": (c_char_p, ()),
-    "vt_create": (c_void_p, (POINTER(Sizes), c_int32, c_int32)),
+    "vt_create": (c_void_p, (POINTER(Sizes), POINTER(LayerOf), c_int32, c_int32)),
     "vt_destroy": (None, (c_void_p,)),
     "vt_set_tensor": (c_int32, (c_void_p, c_int32, c_int32, c_void_p, c_int64, c_int64)),
     "vt_ready": (c_int32, (c_void_p,)),
-    "vt_encode": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p)),
+    "vt_encode": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p)),
     "vt_last_error": (c_char_p, ()),
 }
 

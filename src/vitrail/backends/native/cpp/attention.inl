@@ -28,12 +28,12 @@ static void pack_values(const float* values, int64_t stride, int length, int hea
 }
 
 template <int MR, int NV>
-VT_INLINE void score_tile(const float* queries, int64_t stride, const float* keys, int head_width, float* scores,
-                          int64_t width) {
+VT_INLINE void score_tile(const float* queries, int64_t stride, const float* keys, int keys_stride, int head_width,
+                          float* scores, int64_t width) {
     F sums[MR][NV];
     VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
         for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
-    accumulate(sums, queries, stride, keys, NV * V::lanes, head_width);
+    accumulate(sums, queries, stride, keys, keys_stride, head_width);
     VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
         for (int j = 0; j < NV; j++) V::store(scores + i * width + V::lanes * j, sums[i][j]);
 }
@@ -71,56 +71,121 @@ VT_INLINE void context_tile(const float* weights, int64_t width, const float* va
         for (int j = 0; j < NV; j++) V::store(out + i * stride + V::lanes * j, V::mul(sums[i][j], V::all(over[i])));
 }
 
-// MR query rows of one head; their context takes their place.
-template <int MR>
-static void attend_rows(float* queries, int64_t stride, const Scratch& t, int length, int head_width) {
-    constexpr int panel = V::lanes * V::vectors;
-    const int width = static_cast<int>(padded(length, V::lanes));
-    int start = 0;
-    for (; start + panel <= width; start += panel)
-        score_tile<MR, V::vectors>(queries, stride, t.keys + int64_t(start) * head_width, head_width, t.scores + start,
-                                   width);
-    const float* keys = t.keys + int64_t(start) * head_width;
-    switch ((width - start) / V::lanes) {
-        case 1: score_tile<MR, 1>(queries, stride, keys, head_width, t.scores + start, width); break;
-        case 2: score_tile<MR, 2>(queries, stride, keys, head_width, t.scores + start, width); break;
-        case 3: score_tile<MR, 3>(queries, stride, keys, head_width, t.scores + start, width); break;
+// One head of one sequence.
+struct Head {
+    const Step& step;
+    bool causal, plain;
+    const int* columns;  // of the sequence
+    int length, width;
+    const float* bias;  // of distance 0; null: none
+};
+
+// The keys that a query sees, from ≤ key < to: a range, as columns grow. It moves on with the query.
+struct Sight {
+    int from = 0, to = 0;
+
+    void move(const Head& head, int query) {
+        const int window = head.step.window, column = head.columns[query];
+        while (window >= 0 && head.columns[from] < column - window) from++;
+        if (window < 0 && !head.causal) to = head.length;
+        const int farthest = head.causal ? column : column + window;
+        while (to < head.length && head.columns[to] <= farthest) to++;
     }
+};
+
+// Scores of keys from `first` (a multiple of the lanes) on: their bias is added, and keys out of sight get -∞.
+static void adjust(const Head& head, const Sight& sight, int query, int first, int last, float* scores) {
+    const F log2e = V::all(1.4426950408889634f);
+    const int column = head.columns[query];
+    if (head.bias && head.plain)
+        for (int key = first; key < last; key += V::lanes) {
+            const F bias = V::load_first(head.bias + (key - column), columns_left(last, key));
+            V::store(scores + key - first, V::fma(bias, log2e, V::load(scores + key - first)));
+        }
+    else if (head.bias)
+        for (int key = first; key < last; key++)
+            scores[key - first] += 1.4426950408889634f * head.bias[head.columns[key] - column];
+    for (int key = first; key < sight.from; key++) scores[key - first] = -__builtin_inff();
+    for (int key = sight.to; key < last; key++) scores[key - first] = -__builtin_inff();
+}
+
+// MR query rows of one head, from row `query` on; their context takes their place.
+template <int MR>
+static void attend_rows(const Head& head, Sight& sight, int query, float* queries, int64_t stride, const Scratch& t) {
+    constexpr int panel = V::lanes * V::vectors;
+    const int head_width = head.width;
+    Sight sights[MR];
+    for (int i = 0; i < MR; i++) {
+        sight.move(head, query + i);
+        sights[i] = sight;
+    }
+    const int first = sights[0].from / V::lanes * V::lanes, last = sight.to;
+    const int end = static_cast<int>(padded(last, V::lanes)), width = end - first;
+    for (int start = first; start < end;) {
+        const int base = start / panel * panel, left = static_cast<int>(padded(head.length, V::lanes)) - base;
+        const int of_panel = left < panel ? left : panel;  // keys in this panel
+        const int stop = base + of_panel < end ? base + of_panel : end;
+        const float* keys = t.keys + int64_t(base) * head_width + (start - base);
+        float* scores = t.scores + (start - first);
+        switch ((stop - start) / V::lanes) {
+            case 1: score_tile<MR, 1>(queries, stride, keys, of_panel, head_width, scores, width); break;
+            case 2: score_tile<MR, 2>(queries, stride, keys, of_panel, head_width, scores, width); break;
+            case 3: score_tile<MR, V::vectors < 3 ? 1 : 3>(queries, stride, keys, of_panel, head_width, scores, width); break;
+            case 4: score_tile<MR, V::vectors < 4 ? 1 : 4>(queries, stride, keys, of_panel, head_width, scores, width); break;
+        }
+        start = stop;
+    }
+    const bool whole = !head.bias && head.step.window < 0 && !head.causal;
     float over[MR];
-    for (int i = 0; i < MR; i++) over[i] = 1.0f / exponentials(t.scores + int64_t(i) * width, length);
+    for (int i = 0; i < MR; i++) {
+        float* scores = t.scores + int64_t(i) * width;
+        if (!whole) adjust(head, sights[i], query + i, first, last, scores);
+        over[i] = 1.0f / exponentials(scores, last - first);
+    }
+    const float* values = t.values + int64_t(first) * head_width;
+    const int count = last - first;
     int k = 0;
     if (V::vectors >= 4)
         for (; k + 4 * V::lanes <= head_width; k += 4 * V::lanes)
-            context_tile<MR, 4>(t.scores, width, t.values + k, head_width, length, over, queries + k, stride);
+            context_tile<MR, 4>(t.scores, width, values + k, head_width, count, over, queries + k, stride);
     for (; k + 2 * V::lanes <= head_width; k += 2 * V::lanes)
-        context_tile<MR, 2>(t.scores, width, t.values + k, head_width, length, over, queries + k, stride);
+        context_tile<MR, 2>(t.scores, width, values + k, head_width, count, over, queries + k, stride);
     if (k < head_width)
-        context_tile<MR, 1>(t.scores, width, t.values + k, head_width, length, over, queries + k, stride);
+        context_tile<MR, 1>(t.scores, width, values + k, head_width, count, over, queries + k, stride);
 }
 
-static void attend(float* queries, int64_t stride, int heads_width, const Scratch& t, int length, int head_width) {
-    pack_keys(queries + heads_width, stride, length, head_width, t.keys);
-    pack_values(queries + 2 * heads_width, stride, length, head_width, t.values);
+static void attend(const Head& head, float* queries, const float* keys, const float* values, int64_t stride,
+                   const Scratch& t) {
+    pack_keys(keys, stride, head.length, head.width, t.keys);
+    pack_values(values, stride, head.length, head.width, t.values);
+    Sight sight;
     int row = 0;
-    for (; row + V::rows <= length; row += V::rows)
-        attend_rows<V::rows>(queries + row * stride, stride, t, length, head_width);
+    for (; row + V::rows <= head.length; row += V::rows)
+        attend_rows<V::rows>(head, sight, row, queries + row * stride, stride, t);
     float* last = queries + row * stride;
-    switch (length - row) {
-        case 1: attend_rows<1>(last, stride, t, length, head_width); break;
-        case 2: attend_rows<2>(last, stride, t, length, head_width); break;
-        case 3: attend_rows<3>(last, stride, t, length, head_width); break;
-        case 4: attend_rows<4>(last, stride, t, length, head_width); break;
-        case 5: attend_rows<5>(last, stride, t, length, head_width); break;
+    switch (head.length - row) {
+        case 1: attend_rows<1>(head, sight, row, last, stride, t); break;
+        case 2: attend_rows<2>(head, sight, row, last, stride, t); break;
+        case 3: attend_rows<3>(head, sight, row, last, stride, t); break;
+        case 4: attend_rows<4>(head, sight, row, last, stride, t); break;
+        case 5: attend_rows<5>(head, sight, row, last, stride, t); break;
     }
 }
 
 // This thread's share of all heads of all sequences.
-static void attention(const Model& model, const Chunk& chunk, float* qkv, const Scratch& scratch, const Team& team) {
-    const int64_t heads = model.sizes.num_heads, tasks = heads * chunk.sequences;
+static void attention(const Model& model, const Step& step, const Chunk& chunk, float* qkv, const Scratch& scratch,
+                      const Team& team) {
+    const vt_sizes& sizes = model.sizes;
+    const int64_t heads = sizes.num_heads, tasks = heads * chunk.sequences, group = heads / sizes.num_kv_heads;
     for (int64_t task = team.from(tasks); task < team.to(tasks); task++) {
-        const int64_t sequence = task / heads, head = task % heads;
+        const int64_t sequence = task / heads, index = task % heads;
         const int first = chunk.starts[sequence], length = chunk.starts[sequence + 1] - first;
-        float* queries = qkv + int64_t(first) * model.qkv_width + head * model.head_width;
-        if (length) attend(queries, model.qkv_width, model.heads_width(), scratch, length, model.head_width);
+        if (!length) continue;
+        const Table& biases = model.score_bias;
+        const float* bias = biases.data ? biases.data + index * biases.columns + biases.columns / 2 : nullptr;
+        const Head head{step, sizes.causal != 0, chunk.plain, chunk.columns + first, length, model.head_width, bias};
+        float* row = qkv + int64_t(first) * model.qkv_width;
+        const float* keys = row + model.heads_width() + index / group * model.head_width;
+        attend(head, row + index * model.head_width, keys, keys + model.kv_width(), model.qkv_width, scratch);
     }
 }

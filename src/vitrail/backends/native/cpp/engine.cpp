@@ -45,7 +45,7 @@ int32_t guarded(Body body) noexcept {
 
 }  // namespace
 
-int32_t vt_version(void) { return 1; }
+int32_t vt_version(void) { return 3; }
 
 const char* vt_isa(void) {
     const vt::Kernels* kernels = nullptr;
@@ -57,25 +57,24 @@ const char* vt_isa(void) {
     return kernels ? kernels->name : nullptr;
 }
 
-vt_engine* vt_create(const vt_sizes* sizes, int32_t precision, int32_t threads) {
+vt_engine* vt_create(const vt_sizes* sizes, const vt_layer* layers, int32_t precision, int32_t threads) {
     vt_engine* engine = nullptr;
     guarded([&] {
         std::string why;
         const vt::Kernels* kernels = vt::choose_kernels(why);
         if (!kernels) throw Refusal(VT_UNSUPPORTED, why);
-        if (!sizes) throw Refusal(VT_BAD_ARGUMENT, "sizes is null");
-        engine = new vt_engine{{*sizes, precision, threads, *kernels}};
+        if (!sizes || !layers) throw Refusal(VT_BAD_ARGUMENT, "sizes or layers is null");
+        engine = new vt_engine{{*sizes, layers, precision, threads, *kernels}};
     });
     return engine;
 }
 
 void vt_destroy(vt_engine* engine) { delete engine; }
 
-int32_t vt_set_tensor(vt_engine* engine, int32_t role, int32_t layer, const float* data, int64_t rows,
-                      int64_t columns) {
+int32_t vt_set_tensor(vt_engine* engine, int32_t role, int32_t set, const float* data, int64_t rows, int64_t columns) {
     return guarded([&] {
         if (!engine || !data) throw Refusal(VT_BAD_ARGUMENT, "engine or data is null");
-        engine->session.set_tensor(role, layer, data, rows, columns);
+        engine->session.set_tensor(role, set, data, rows, columns);
     });
 }
 
@@ -86,12 +85,12 @@ int32_t vt_ready(vt_engine* engine) {
     });
 }
 
-int32_t vt_encode(vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types, int64_t tokens,
-                  const int64_t* boundaries, int64_t sequences, float* out) {
+int32_t vt_encode(vt_engine* engine, const int64_t* ids, const int64_t* positions, const int64_t* types,
+                  const int64_t* columns, int64_t tokens, const int64_t* boundaries, int64_t sequences, float* out) {
     return guarded([&] {
         if (!engine || !boundaries) throw Refusal(VT_BAD_ARGUMENT, "engine or boundaries is null");
-        if (tokens > 0 && (!ids || !positions || !out)) throw Refusal(VT_BAD_ARGUMENT, "ids, positions or out is null");
-        engine->session.encode({ids, positions, types, tokens, boundaries, sequences, out});
+        if (tokens > 0 && (!ids || !out)) throw Refusal(VT_BAD_ARGUMENT, "ids or out is null");
+        engine->session.encode({ids, positions, types, columns, tokens, boundaries, sequences, out});
     });
 }
 

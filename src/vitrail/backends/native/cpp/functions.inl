@@ -1,4 +1,4 @@
-// The two functions that are not arithmetic, as polynomials fitted by least squares with reweighting towards equal
+// The functions that are not arithmetic, as polynomials fitted by least squares with reweighting towards equal
 // errors.
 
 // Σ cᵢ xⁱ
@@ -10,7 +10,7 @@ VT_INLINE F polynomial(const float (&c)[count], F x) {
     return y;
 }
 
-// 2ˣ for x ≤ 0, to 8e-8 of itself; below 2⁻¹²⁶ it is 2⁻¹²⁶. NaN stays NaN.
+// 2ˣ for x ≤ 126, to 8e-8 of itself; below 2⁻¹²⁶ it is 2⁻¹²⁶. NaN stays NaN.
 VT_INLINE F power_of_two(F x) {
     static constexpr float fraction[] = {1.0000001192092896f,  0.6931469440460205f,   0.24022120237350464f,
                                          0.05550713464617729f, 0.009675541892647743f, 0.001327647129073739f};
@@ -36,7 +36,23 @@ VT_INLINE F gelu_exact(F x) {
     return V::mul(x, V::add(half, V::max(V::sub(V::zero(), half), V::min(half, above))));
 }
 
-// The same to 1.5e-4, for values that are quantised in steps many times that.
+// x σ(x), to float32 rounding
+VT_INLINE F silu(F x) {
+    const F exponent = V::min(V::all(126.0f), V::mul(x, V::all(-1.4426950408889634f)));
+    return V::div(x, V::add(V::all(1.0f), power_of_two(exponent)));
+}
+
+// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), which is x σ of twice the tanh's argument
+VT_INLINE F gelu_tanh(F x) {
+    const F square = V::mul(x, x);
+    const F twice = V::mul(x, V::fma(square, V::all(0.0713548162726f), V::all(1.5957691216057f)));
+    const F exponent = V::min(V::all(126.0f), V::mul(twice, V::all(-1.4426950408889634f)));
+    return V::div(x, V::add(V::all(1.0f), power_of_two(exponent)));
+}
+
+VT_INLINE F relu(F x) { return V::max(V::zero(), x); }
+
+// gelu_exact to 1.5e-4, for values that are quantised in steps many times that.
 VT_INLINE F gelu_near(F x) {
     static constexpr float odd[] = {0.3980855345726013f,     -0.06486935168504715f, 0.008913726545870304f,
                                     -0.0008444987470284104f, 5.12358128617052e-05f, -1.7704165884424583e-06f,

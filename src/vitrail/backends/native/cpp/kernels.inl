@@ -16,8 +16,8 @@ using F = V::F;
 
 #include "functions.inl"
 #include "products.inl"
-#include "attention.inl"
 #include "rows.inl"
+#include "attention.inl"
 #include "encode.inl"
 
 }  // namespace

@@ -9,7 +9,10 @@
 
 namespace vt {
 
-// Vectors of a hidden state that are mixed before it is quantised (rows.inl).
+// Rows whose values stay in the second cache while a product goes through the panels of its matrix; enough of them to
+// use each panel many times.
+constexpr int rows_in_cache = 192;
+// Vectors of a row that are mixed before it is quantised (rows.inl).
 constexpr int mixed_vectors = 8;
 
 // What an instruction set wants of the packed weights.
@@ -30,27 +33,46 @@ struct Linear {
     float* column_sum;
 };
 
+// Without gain there is none.
 struct Norm {
     float* gain;
     float* shift;
 };
 
 struct Layer {
-    Linear qkv, output, up, down;
+    Linear qkv, output;
+    Linear up;  // gated: each panel is half of up's columns, half of gate's
+    Linear down;
     Norm attention_norm, feed_forward_norm;
+};
+
+// A table that is not copied.
+struct Table {
+    const float* data;
+    int64_t rows, columns;
+};
+
+struct Step {
+    const Layer* layer;
+    int window;             // -1: none
+    const Table* rotation;  // null: none
 };
 
 struct Model {
     vt_sizes sizes;
     int head_width;    // head_dim, padded
     int hidden_width;  // the others likewise; in floats
-    int qkv_width;     // queries of all heads, keys of all heads, values of all heads, padding
+    int qkv_width;     // queries of all heads, keys of all key/value heads, their values, padding
     int wide_width;
-    const float *token_table, *position_table, *type_table;
-    Norm embedding_norm;
-    Layer* layers;
+    int embedding_width;
+    const float *token_table, *type_table;
+    Table positions, score_bias;
+    Norm embedding_norm, final_norm;
+    Linear projection;           // of the embeddings; without weights there is none
+    const Step* steps;  // layers that share parameters share a Layer
 
     int heads_width() const { return sizes.num_heads * head_width; }
+    int kv_width() const { return sizes.num_kv_heads * head_width; }
 };
 
 // Whole sequences that go through the layers together. Row r of the activations belongs to token tokens[r].
@@ -58,6 +80,8 @@ struct Chunk {
     const int64_t *ids, *positions, *types;  // of the whole call; types may be null
     const int64_t* tokens;                   // where in the call each row stands
     const int* starts;                       // sequences + 1 rows
+    const int* columns;                      // of each row
+    bool plain;                              // they are 0, 1, 2 … in every sequence
     int sequences;
     int rows;
     int longest;
@@ -74,8 +98,9 @@ struct Rows {
 // The values between the steps of one chunk; its threads share them.
 struct Activations {
     float* hidden;   // rows × hidden_width: the residual stream
+    float* normed;   // float32 and pre-norm only: the stream, normalised, as the next product reads it
     float* qkv;      // rows × qkv_width: the context takes the queries' place
-    float* wide;     // rows × wide_width
+    float* wide;     // rows × wide_width, or the embeddings that are projected
     Rows quantised;  // int8 only: the input of the next product
 };
 
@@ -85,6 +110,7 @@ struct Scratch {
     float* values;  // one head's values, row after row
     float* scores;  // a few rows of scores
     float* row;     // the widest row
+    float* panel;   // one panel of a product that is not activated yet
 };
 
 // The threads that work on one chunk: each does part `part` of `parts` of every step, and waits for the others after

@@ -1,7 +1,12 @@
 // Matrix products. A tile of a few rows and one panel of columns is summed in registers over all inputs; what follows
-// the product (bias, GELU, residual) happens while the tile is still there.
+// the product (bias, residual) happens while the tile is still there; activations follow panel by panel.
 
-enum class Then { keep, gelu, add };  // out = y, out = gelu(y), out += y
+enum class Then { keep, add };  // out = y, out += y
+
+struct Activation {
+    int function;  // VT_GELU …
+    bool gated;    // the first half of a panel's vectors is up, the second gate
+};
 
 // sums += a b: a is MR rows `a_stride` apart; b has NV vectors per input, `b_stride` apart.
 template <int MR, int NV>
@@ -83,6 +88,30 @@ struct Int8 {
     };
 };
 
+// One panel's worth of `rows` rows of y through f; a row of `out` has `width` floats.
+template <class Function>
+VT_INLINE void activate_with(Function f, bool gated, const float* y, int rows, float* out, int64_t width) {
+    constexpr int panel = V::lanes * V::vectors, half = panel / 2;
+    for (int i = 0; i < rows; i++, y += panel, out += width) {
+        if (gated)
+            for (int j = 0; j < half; j += V::lanes)
+                V::store(out + j, V::mul(f(V::load(y + half + j)), V::load(y + j)));
+        else
+            for (int j = 0; j < panel; j += V::lanes) V::store(out + j, f(V::load(y + j)));
+    }
+}
+
+template <class Precision>
+static void activate(const Activation& activation, const float* y, int rows, float* out, int64_t width) {
+    const auto with = [&](auto f) { activate_with(f, activation.gated, y, rows, out, width); };
+    switch (activation.function) {
+        case VT_GELU: with([](F x) { return Precision::gelu(x); }); break;
+        case VT_GELU_TANH: with([](F x) { return gelu_tanh(x); }); break;
+        case VT_RELU: with([](F x) { return relu(x); }); break;
+        case VT_SILU: with([](F x) { return silu(x); }); break;
+    }
+}
+
 template <class Precision, Then then, int MR>
 VT_INLINE void tile(const Rows& a, int64_t row, int64_t stride, const Linear& linear, int column, float* out,
                     int64_t width) {
@@ -91,31 +120,55 @@ VT_INLINE void tile(const Rows& a, int64_t row, int64_t stride, const Linear& li
     Tile::sum(sums, a, row, stride, linear, column);
     VT_UNROLL for (int j = 0; j < V::vectors; j++) VT_UNROLL
         for (int i = 0; i < MR; i++) {
-            float* place = out + (row + i) * width + column + V::lanes * j;
+            float* place = out + i * width + V::lanes * j;
             F y = Tile::value(sums, a, row, linear, column, i, j);
-            if (then == Then::gelu) y = Precision::gelu(y);
             if (then == Then::add) y = V::add(y, V::load(place));
             V::store(place, y);
         }
 }
 
-// This thread's panels of out = W a + b for `rows` rows. A row of `a` has `stride` values, one of `out` `width` floats.
+// One panel for the rows `row` … `end`, the first of them at `out`. Not inlined: GCC 12 spills sums where a call is near.
+template <class Precision, Then then>
+__attribute__((noinline)) void panel(const Rows& a, int64_t row, int64_t end, int64_t stride, const Linear& linear,
+                                     int column, float* out, int64_t width) {
+    for (; row + V::rows <= end; row += V::rows, out += V::rows * width)
+        tile<Precision, then, V::rows>(a, row, stride, linear, column, out, width);
+    switch (end - row) {
+        case 1: tile<Precision, then, 1>(a, row, stride, linear, column, out, width); break;
+        case 2: tile<Precision, then, 2>(a, row, stride, linear, column, out, width); break;
+        case 3: tile<Precision, then, 3>(a, row, stride, linear, column, out, width); break;
+        case 4: tile<Precision, then, 4>(a, row, stride, linear, column, out, width); break;
+        case 5: tile<Precision, then, 5>(a, row, stride, linear, column, out, width); break;
+    }
+}
+
+// Calls body(first row, end, column) for this thread's panels, so many rows at a time as stay in the cache.
+template <class Body>
+VT_INLINE void each_panel(const Linear& linear, int rows, const Team& team, Body body) {
+    constexpr int width = V::lanes * V::vectors;
+    const int64_t panels = linear.outputs / width;
+    for (int64_t row = 0; row < rows; row += rows_in_cache)
+        for (int64_t p = team.from(panels); p < team.to(panels); p++)
+            body(row, rows - row < rows_in_cache ? rows : row + rows_in_cache, static_cast<int>(p) * width);
+}
+
+// This thread's part of out = W a + b, or out += W a + b, for `rows` rows. A row of `a` has `stride` values, one of `out`
+// `width` floats.
 template <class Precision, Then then>
 void product(const Rows& a, int64_t stride, const Linear& linear, int rows, const Team& team, float* out,
              int64_t width) {
-    constexpr int panel = V::lanes * V::vectors;
-    const int64_t panels = linear.outputs / panel;
-    for (int64_t p = team.from(panels); p < team.to(panels); p++) {
-        const int column = static_cast<int>(p) * panel;
-        int row = 0;
-        for (; row + V::rows <= rows; row += V::rows)
-            tile<Precision, then, V::rows>(a, row, stride, linear, column, out, width);
-        switch (rows - row) {
-            case 1: tile<Precision, then, 1>(a, row, stride, linear, column, out, width); break;
-            case 2: tile<Precision, then, 2>(a, row, stride, linear, column, out, width); break;
-            case 3: tile<Precision, then, 3>(a, row, stride, linear, column, out, width); break;
-            case 4: tile<Precision, then, 4>(a, row, stride, linear, column, out, width); break;
-            case 5: tile<Precision, then, 5>(a, row, stride, linear, column, out, width); break;
-        }
-    }
+    each_panel(linear, rows, team, [&](int64_t row, int64_t end, int column) {
+        panel<Precision, then>(a, row, end, stride, linear, column, out + row * width + column, width);
+    });
+}
+
+// The same for out = f(W a + b), or f(gate) · up of the two.
+template <class Precision>
+void activated_product(const Rows& a, int64_t stride, const Linear& linear, int rows, const Team& team, float* out,
+                       int64_t width, const Activation& activation, float* beside) {
+    each_panel(linear, rows, team, [&](int64_t row, int64_t end, int column) {
+        panel<Precision, Then::keep>(a, row, end, stride, linear, column, beside, V::lanes * V::vectors);
+        float* place = out + row * width + (activation.gated ? column / 2 : column);
+        activate<Precision>(activation, beside, static_cast<int>(end - row), place, width);
+    });
 }

@@ -4,20 +4,26 @@ VT_INLINE int columns_left(int64_t size, int64_t from) {
     return size - from < V::lanes ? static_cast<int>(size - from) : V::lanes;
 }
 
-// γ (x − mean) / √(variance + ε) + β in place ([Ba 2016]: https://arxiv.org/abs/1607.06450). Padding stays 0.
-static void normalize(float* row, int size, const Norm& norm, float epsilon) {
+// γ (x − mean) / √(variance + ε) + β ([Ba 2016]: https://arxiv.org/abs/1607.06450); with rms_norm the mean counts as 0
+// ([Zhang 2019]: https://arxiv.org/abs/1910.07467). Without a norm x itself. Padding stays 0; `out` may be `row`.
+static void normalize(const vt_sizes& sizes, const float* row, int size, int width, const Norm& norm, float* out) {
+    if (!norm.gain) {
+        for (int k = 0; k < width && out != row; k += V::lanes) V::store(out + k, V::load(row + k));
+        return;
+    }
     F total = V::zero(), squares = V::zero();
-    for (int k = 0; k < size; k += V::lanes) total = V::add(total, V::load(row + k));  // padding adds 0
+    if (!sizes.rms_norm)
+        for (int k = 0; k < size; k += V::lanes) total = V::add(total, V::load(row + k));  // padding adds 0
     const F mean = V::all(V::sum(total) / static_cast<float>(size));
     for (int k = 0; k < size; k += V::lanes) {
         const F off = V::keep_first(V::sub(V::load(row + k), mean), columns_left(size, k), V::zero());
         squares = V::fma(off, off, squares);
     }
     const float variance = V::sum(squares) / static_cast<float>(size);
-    const F over = V::all(1.0f / __builtin_sqrtf(variance + epsilon));
-    for (int k = 0; k < size; k += V::lanes) {
+    const F over = V::all(1.0f / __builtin_sqrtf(variance + sizes.norm_epsilon));
+    for (int k = 0; k < width; k += V::lanes) {
         const F even = V::mul(V::sub(V::load(row + k), mean), over);
-        V::store(row + k, V::fma(even, V::load(norm.gain + k), V::load(norm.shift + k)));  // both are 0 in the padding
+        V::store(out + k, V::fma(even, V::load(norm.gain + k), V::load(norm.shift + k)));  // both are 0 in the padding
     }
 }
 
@@ -40,7 +46,7 @@ static void quantise(const float* row, int size, V::Quantised* out, float& scale
 }
 
 // Each group of 8 vectors of a row times the Hadamard matrix over √8, written to `out`. A few values of a hidden
-// state are many times the others and would take all of the 256 steps; mixed, they share them. The packed weights are
+// state, or of a gated product, are many times the others and would take all of the 256 steps; mixed, they share them. The packed weights are
 // mixed the same way, and the product is the same, as the matrix is orthogonal ([Ashkboos 2024]).
 //
 // [Ashkboos 2024]: https://arxiv.org/abs/2404.00456
@@ -72,26 +78,44 @@ void hand_over<Int8>(const float* floats, int size, int64_t r, const Activations
              s.quantised.low[r]);
 }
 
-// The same for a hidden state, which is mixed first.
+// The same, mixed first.
 template <class Precision>
-VT_INLINE void hand_over_hidden(const Model&, const float*, int64_t, const Activations&, const Scratch&) {}
+VT_INLINE void hand_over_mixed(const float*, int, int64_t, const Activations&, const Scratch&) {}
 template <>
-void hand_over_hidden<Int8>(const Model& model, const float* row, int64_t r, const Activations& s, const Scratch& t) {
-    mix_vectors(row, model.hidden_width, t.row);
-    hand_over<Int8>(t.row, model.hidden_width, r, s);
+void hand_over_mixed<Int8>(const float* floats, int size, int64_t r, const Activations& s, const Scratch& t) {
+    mix_vectors(floats, size, t.row);
+    hand_over<Int8>(t.row, size, r, s);
 }
 
-// token + type + position
+// norm(scale · token + type + position)
 static void embed(const Model& model, const Chunk& chunk, int64_t r, float* row) {
-    const int64_t token = chunk.tokens[r], size = model.sizes.hidden_size;
+    const int64_t token = chunk.tokens[r], size = model.sizes.embedding_size;
+    const F scale = V::all(model.sizes.embedding_scale);
     const float* of_token = model.token_table + chunk.ids[token] * size;
-    const float* of_position = model.position_table + chunk.positions[token] * size;
+    const float* of_position = model.positions.data;
+    if (of_position) of_position += chunk.positions[token] * size;
     const float* of_type = model.type_table;
     if (of_type && chunk.types) of_type += chunk.types[token] * size;
-    for (int64_t k = 0; k < model.hidden_width; k += V::lanes) {
+    for (int64_t k = 0; k < model.embedding_width; k += V::lanes) {
         const int count = k < size ? columns_left(size, k) : 0;
-        F x = V::load_first(of_token + k, count);
+        F x = V::mul(V::load_first(of_token + k, count), scale);
         if (of_type) x = V::add(x, V::load_first(of_type + k, count));
-        V::store(row + k, V::add(x, V::load_first(of_position + k, count)));
+        if (of_position) x = V::add(x, V::load_first(of_position + k, count));
+        V::store(row + k, x);
     }
+    normalize(model.sizes, row, model.sizes.embedding_size, model.embedding_width, model.embedding_norm, row);
+}
+
+// Queries and keys of one row, turned: (x, y) → (x cos − y sin, y cos + x sin) for the dimensions (i, i + rotary_dim/2)
+// ([Su 2021]: https://arxiv.org/abs/2104.09864). `waves`: the cosines of the row's column, then the sines.
+static void rotate(const Model& model, const float* waves, float* row) {
+    const int pairs = model.sizes.rotary_dim / 2, heads = model.sizes.num_heads + model.sizes.num_kv_heads;
+    for (int head = 0; head < heads; head++, row += model.head_width)
+        for (int k = 0; k < pairs; k += V::lanes) {
+            const int count = columns_left(pairs, k);
+            const F cosine = V::load_first(waves + k, count), sine = V::load_first(waves + pairs + k, count);
+            const F x = V::load_first(row + k, count), y = V::load_first(row + pairs + k, count);
+            V::store_first(row + k, V::sub(V::mul(x, cosine), V::mul(y, sine)), count);
+            V::store_first(row + pairs + k, V::fma(y, cosine, V::mul(x, sine)), count);
+        }
 }

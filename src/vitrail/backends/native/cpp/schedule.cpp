@@ -12,11 +12,11 @@
 namespace vt {
 namespace {
 
-// Rows of a chunk: enough to use each panel of weights many times, few enough that its values stay in the second cache.
-constexpr int64_t most_rows = 192, least_rows = 96;
+// Rows of a chunk, where its sequences are no longer.
+constexpr int64_t most_rows = rows_in_cache, least_rows = 96;
 // So many chunks per thread even out their different costs.
 constexpr int64_t chunks_per_thread = 4;
-constexpr int64_t longest_sequence = 1 << 24;
+constexpr int64_t longest_sequence = 1 << 24, widest_row = 1 << 30;
 
 void refuse(const std::string& message) { throw Refusal(VT_BAD_ARGUMENT, message); }
 
@@ -40,7 +40,22 @@ void Session::check(const Call& call) const {
             refuse("boundaries of sequence " + std::to_string(i) + " run backwards or too far");
     }
     check_range("id", call.ids, call.tokens, model_.sizes.vocab_size);
-    check_range("position", call.positions, call.tokens, model_.sizes.max_positions);
+    if (model_.sizes.positions) {
+        if (call.tokens && !call.positions) refuse("positions is null");
+        check_range("position", call.positions, call.tokens, model_.positions.rows);
+    }
+    int64_t columns = widest_row;
+    for (const Table& rotation : rotations_) columns = std::min(columns, rotation.rows);
+    if (model_.sizes.score_bias) columns = std::min(columns, (model_.score_bias.columns + 1) / 2);
+    for (int64_t i = 0; i < call.sequences; i++) {
+        const int64_t first = call.boundaries[i], end = call.boundaries[i + 1];
+        if (!call.columns && end - first > columns)
+            refuse("sequence " + std::to_string(i) + " has " + std::to_string(end - first) + " tokens, the tables " +
+                   std::to_string(columns) + " columns");
+        for (int64_t k = first + 1; call.columns && k < end; k++)
+            if (call.columns[k] <= call.columns[k - 1]) refuse("columns of sequence " + std::to_string(i) + " do not grow");
+    }
+    if (call.columns) check_range("column", call.columns, call.tokens, columns);
     if (call.types) check_range("type", call.types, call.tokens, model_.sizes.num_token_types);
 }
 
@@ -55,12 +70,15 @@ Session::Plan Session::plan(const Call& call) const {
     Plan plan;
     plan.tokens.reserve(call.tokens);
     plan.starts.reserve(2 * call.sequences);
+    plan.columns.reserve(call.tokens);
     for (size_t i = 0; i < order.size() && length(order[i]);) {
         Chunk chunk{call.ids,
                     call.positions,
                     call.types,
                     plan.tokens.data() + plan.tokens.size(),
                     plan.starts.data() + plan.starts.size(),
+                    plan.columns.data() + plan.columns.size(),
+                    !call.columns,
                     0,
                     0,
                     static_cast<int>(length(order[i])),
@@ -68,7 +86,10 @@ Session::Plan Session::plan(const Call& call) const {
         plan.starts.push_back(0);
         do {
             const int64_t first = call.boundaries[order[i]], count = length(order[i]);
-            for (int64_t token = first; token < first + count; token++) plan.tokens.push_back(token);
+            for (int64_t token = first; token < first + count; token++) {
+                plan.tokens.push_back(token);
+                plan.columns.push_back(static_cast<int>(call.columns ? call.columns[token] : token - first));
+            }
             chunk.rows += static_cast<int>(count);
             chunk.sequences++;
             plan.starts.push_back(chunk.rows);
@@ -86,11 +107,13 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     workspace = {};
     Memory& memory = workspace.memory;
     const Layout& layout = kernels_.layout;
-    const int64_t widest = std::max({model_.hidden_width, model_.wide_width, model_.heads_width()});
+    const int64_t widest = std::max({model_.hidden_width, model_.wide_width, model_.heads_width(), model_.embedding_width});
     Activations& a = workspace.activations;
     a.hidden = memory.take<float>(rows * model_.hidden_width);
     a.qkv = memory.take<float>(rows * model_.qkv_width);
-    a.wide = memory.take<float>(rows * model_.wide_width);
+    if (model_.sizes.pre_norm && !int8_) a.normed = memory.take<float>(rows * model_.hidden_width);
+    const int64_t wide = model_.projection.weights ? std::max(model_.wide_width, model_.embedding_width) : model_.wide_width;
+    a.wide = memory.take<float>(rows * wide);
     if (int8_) {
         a.quantised.data = memory.take<char>(rows * widest * layout.activation_bytes);
         a.quantised.scale = memory.take<float>(rows);
@@ -102,6 +125,7 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     s.values = memory.take<float>(keys * model_.head_width);
     s.scores = memory.take<float>(keys * kernels_.rows);
     s.row = memory.take<float>(widest);
+    s.panel = memory.take<float>(int64_t(rows_in_cache) * layout.panel);
     workspace.rows = rows;
     workspace.longest = longest;
 }

@@ -19,7 +19,7 @@ struct Refusal : std::runtime_error {
 
 // The arguments of vt_encode.
 struct Call {
-    const int64_t *ids, *positions, *types;
+    const int64_t *ids, *positions, *types, *columns;
     int64_t tokens;
     const int64_t* boundaries;
     int64_t sequences;
@@ -28,9 +28,9 @@ struct Call {
 
 class Session {
 public:
-    Session(const vt_sizes& sizes, int32_t precision, int32_t threads, const Kernels& kernels);
+    Session(const vt_sizes& sizes, const vt_layer* layers, int32_t precision, int32_t threads, const Kernels& kernels);
 
-    void set_tensor(int32_t role, int32_t layer, const float* data, int64_t rows, int64_t columns);
+    void set_tensor(int32_t role, int32_t set, const float* data, int64_t rows, int64_t columns);
     void ready();
     void encode(const Call& call);
 
@@ -45,12 +45,14 @@ private:
     // The chunks of a call, longest sequences first, and what they point to.
     struct Plan {
         std::vector<int64_t> tokens;
-        std::vector<int> starts;
+        std::vector<int> starts, columns;
         std::vector<Chunk> chunks;
     };
 
     void place_tensor(vt_role role, Layer& layer, const float* data, int64_t rows, int64_t columns);
-    char& given(int32_t layer, int32_t role) { return given_[layer * VT_NUM_ROLES + role]; }
+    void place_table(vt_role role, int32_t set, const float* data, int64_t rows, int64_t columns);
+    int32_t count_of(vt_role role) const;
+    char& given(int32_t set, int32_t role) { return given_[set * VT_NUM_ROLES + role]; }
 
     void check(const Call& call) const;
     Plan plan(const Call& call) const;
@@ -60,8 +62,10 @@ private:
     Model model_{};
     const bool int8_;
     Memory memory_;
-    std::vector<Layer> layers_;
-    std::vector<char> given_;  // by layer and role
+    std::vector<Layer> sets_;
+    std::vector<Step> steps_;
+    std::vector<Table> rotations_;
+    std::vector<char> given_;  // by set and role
     bool ready_ = false;
     std::mutex turn_;
     Pool pool_;
