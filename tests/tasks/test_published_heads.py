@@ -5,35 +5,17 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor
 
 import vitrail
 from oracles.tiny import ORACLES, VOCAB_SIZE, randomized
+from tasks.references import AUTO, PAIRS, TASK_OF
 from vitrail.families import BY_MODEL_TYPE
 from vitrail.families.heads import KINDS, MASKED, SEQUENCE, SPAN, TOKENS
 from vitrail.layers.packing import Packing
 
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-
-AUTO = {
-    SEQUENCE: transformers.AutoModelForSequenceClassification,
-    TOKENS: transformers.AutoModelForTokenClassification,
-    SPAN: transformers.AutoModelForQuestionAnswering,
-    MASKED: transformers.AutoModelForMaskedLM,
-}
-TASK_OF = {SEQUENCE: "text-classification", TOKENS: "token-classification", SPAN: SPAN, MASKED: MASKED}
 LENGTHS = (11, 4, 7)
 LABELS = {0: "no", 1: "yes", 2: "maybe"}
-# What tells these apart from their family is no matter of heads.
-ALIKE = {"albert, two groups", "deberta-v2, one term", "gte, stretched"}
-PAIRS = [
-    (name, kind)
-    for name, oracle in ORACLES.items()
-    if name not in ALIKE
-    for kind in BY_MODEL_TYPE[oracle.model_type].heads
-]
 
 
 def test_every_kind_is_there_for_every_family_that_publishes_it():
@@ -80,7 +62,10 @@ def our_logits(encoder: vitrail.Encoder) -> Tensor:
     return encoder.task.head(encoder.model(torch.cat(sequences()), packing), packing)
 
 
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] if "," in pair[0] else []) for pair in PAIRS],
+)
 def test_a_published_head_gives_their_logits_and_opens_there_again(name: str, kind: str, tmp_path: Path):
     model = reference(name, kind, tmp_path / "theirs")
 

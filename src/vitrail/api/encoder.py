@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitrail.api.choices import checked_texts, chosen_batch_tokens, chosen_dimensions, chosen_prompt, role_prompt
 from vitrail.api.embedding import Options, Overlong, embed, embed_in_chunks
 from vitrail.api.embeddings import Embeddings, Tokens
+from vitrail.api.prediction import predict
 from vitrail.api.progress import Progress
 from vitrail.api.runtime import describe_runtime
 from vitrail.api.saving import save_encoder
@@ -236,6 +237,22 @@ class Encoder(nn.Module):
     def task_outputs(self, examples: Sequence[Example]) -> Tensor:
         """The outputs of the task's head for examples the task made; differentiable."""
         return task_outputs(self, examples)
+
+    def predict(self, inputs: Any, *, batch_tokens: int | None = None, show_progress: bool | None = None) -> Any:
+        """What the task says of each input, in their order: a list of frozen results, one type of `tasks/` each.
+
+        inputs: a sequence of what the task takes; a single `str` or row (a dict) gives a single result.
+            text-classification, fill-mask: a text (or a pair of texts). token-classification: a text, or its words.
+            question-answering: {"question", "context"}, or that pair. reranking: (query, document), or {"query",
+            "documents"}, which gives a ranking. embedding: a text, or a pair to be compared.
+        batch_tokens, show_progress: as for `embed`.
+
+        Raises InputError, which names the input, where one cannot be used.
+        """
+        one = isinstance(inputs, str | Mapping)
+        budget = chosen_batch_tokens(batch_tokens, self.inference.usual_batch_tokens)
+        found = predict(self, [inputs] if one else list(inputs), batch_tokens=budget, progress=Progress(show_progress))
+        return found[0] if one else found
 
     def need_task(self) -> Task:
         if self.task is None:

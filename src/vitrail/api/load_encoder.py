@@ -6,10 +6,11 @@ import warnings
 import torch
 
 from vitrail.api.encoder import Encoder
-from vitrail.api.task_of_encoder import known, saved_task
+from vitrail.api.task_of_encoder import found_task, known, saved_task
 from vitrail.errors import FallbackWarning
 from vitrail.loading import load_model
 
+AUTO = "auto"
 PRECISIONS = {
     "auto": torch.float32,
     "float32": torch.float32,
@@ -36,7 +37,8 @@ def load(
     name: a folder, a hub name ("bert-base-uncased"), or None for the default model, which is looked for in
         $VITRAIL_MODEL, in an installed package that carries it, and in the hub's cache.
     task: what the folder's head is for: "text-classification", "token-classification", "question-answering",
-        "reranking", "fill-mask", or "embedding", which has none; `predict` then does it. None: the encoder alone.
+        "reranking", "fill-mask", "embedding" (which has none), or "auto" for the one there is; `predict` then does it.
+        None: the encoder alone.
     revision: branch, tag or commit of a hub model.
     device: "auto" takes a CUDA GPU when there is one (and precision is not int8), else the CPU.
     precision: "float32", "float16", "bfloat16", "int8", or "auto", which is float32 everywhere. "int8" quantises the
@@ -50,7 +52,7 @@ def load(
 
     Raises ModelNotFound, UnsupportedModel, CheckpointError (damaged, unsafe or mismatched files), TokenizerError.
     """
-    if task is not None:
+    if task not in (None, AUTO):
         known(task)
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}: choose among {', '.join(PRECISIONS)}")
@@ -68,7 +70,7 @@ def load(
     quantised = "int8" if precision == "int8" else None
     encoder = Encoder.from_loaded(loaded, max_length=max_length, precision=quantised)
     if task is not None:
-        made, used = saved_task(loaded, task, PRECISIONS[precision])
+        made, used = saved_task(loaded, found_task(loaded) if task == AUTO else task, PRECISIONS[precision])
         encoder.attach(made)
         encoder.unused_tensors = tuple(name for name in encoder.unused_tensors if name not in used)
     if device == "auto":

@@ -64,7 +64,7 @@ def saved_task(loaded: Loaded, name: str, dtype: torch.dtype) -> tuple[Task, fro
             + ". To train one, load it without task and attach a new one (encoder.new_task)."
         )
     head = heads[cls.kind]
-    labels = _labels(loaded.config, head.spec.outputs) if head.kind != MASKED else ()
+    labels = _labels(loaded.config, head.spec.outputs) if cls.labelled else ()
     if head.kind == SEQUENCE and (head.spec.outputs == 1) != (name == "reranking"):
         other, what = ("text-classification", "labels") if name == "reranking" else ("reranking", "one score")
         raise UnsupportedModel(
@@ -74,6 +74,24 @@ def saved_task(loaded: Loaded, name: str, dtype: torch.dtype) -> tuple[Task, fro
     assert task.head is not None
     task.head.load_state_dict(read_head(loaded, head, dtype))
     return task.to(dtype), head.used
+
+
+def found_task(loaded: Loaded) -> str:
+    """What the head in the encoder's files is for, where that is one thing."""
+    saved = loaded.config.get("vitrail", {}).get("task")
+    if saved is not None:
+        return known(saved)
+    heads = heads_of(loaded)
+    single = SEQUENCE in heads and heads[SEQUENCE].spec.outputs == 1
+    other = "text-classification" if single else "reranking"
+    tasks = [name for name, cls in TASKS.items() if cls.kind in heads and name != other]
+    if len(tasks) != 1:
+        raise UnsupportedModel(
+            f"{loaded.snapshot.name} has heads for {' and '.join(tasks)}; say which: task={tasks[0]!r}"
+            if tasks
+            else f"{loaded.snapshot.name} has no head for a task; load it without task"
+        )
+    return tasks[0]
 
 
 def known(name: str) -> str:

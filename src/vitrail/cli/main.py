@@ -19,6 +19,7 @@ from vitrail.errors import FileFormatError, ModelNotFound, VitrailError, Vitrail
 VERBS = (
     "embed",
     "search",
+    "predict",
     "download",
     "inspect",
     "verify",

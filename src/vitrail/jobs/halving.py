@@ -10,6 +10,7 @@ from typing import TypeVar
 from vitrail.errors import InputError, NonFiniteOutput
 from vitrail.files.rows import Row
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -29,7 +30,8 @@ def encode_rows(
     return results, errors
 
 
-def encode_or_halve(texts: list[str], encode: Callable[[list[str]], list[Result]]) -> list[Result | BaseException]:
+def encode_or_halve(texts: list[Item], encode: Callable[[list[Item]], list[Result]]) -> list[Result | BaseException]:
+    """What `encode` gives for each text (or row), or the error it alone makes."""
     if not texts:
         return []
     try:

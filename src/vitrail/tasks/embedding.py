@@ -63,6 +63,7 @@ class TextEmbedding(Task):
         Role(name="negative", kind="texts", required=False, target=True),
         Role(name="score", kind="number", required=False, target=True),
     )
+    asks = ("text", "text_pair")
     Options = EmbeddingOptions
     couples_rows = True
     options: EmbeddingOptions

@@ -80,6 +80,7 @@ class FillMask(Task):
     name = "fill-mask"
     kind = MASKED
     roles = (Role(name="text", kind="text"),)
+    asks = ("text",)
     Options = FillMaskOptions
     metric_names = ("accuracy", "log_likelihood")
     options: FillMaskOptions

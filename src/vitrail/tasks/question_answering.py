@@ -95,6 +95,7 @@ class QuestionAnswering(Task):
         Role(name="answers", kind="answers", target=True),
         Role(name="id", kind="text", required=False),
     )
+    asks = ("question", "context")
     Options = QuestionAnsweringOptions
     metric_names = ("f1", "exact_match", "character_f1")
     options: QuestionAnsweringOptions

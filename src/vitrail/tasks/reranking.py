@@ -62,6 +62,7 @@ class Reranking(Task):
         Role(name="document", kind="text"),
         Role(name="label", kind="number", target=True),
     )
+    asks = ("query", "document", "documents")
     Options = RerankingOptions
     metric_names = (f"ndcg@{DEPTH}", f"mrr@{DEPTH}", "accuracy")
     options: RerankingOptions

@@ -65,8 +65,10 @@ class Example:
 class Task(nn.Module):
     """A head with all that belongs to it. Its parameters are the head's.
 
-    name: as in `vitrail.load(task=…)`. roles: the columns it reads. kind: of the published heads that serve it; None
-    where it has no head. Options: a frozen dataclass of its choices, each with its default.
+    name: as in `vitrail.load(task=…)`. roles: the columns it reads.
+    asks: the roles it predicts from, some of which only a prediction may have; the first is in every row.
+    labelled: whether its outputs have names. kind: of the published heads that serve it; None where it has no head.
+    Options: a frozen dataclass of its choices, each with its default.
     metric_names: what `score` returns, all of them better when higher; the first is the one that is watched when nobody
     says.
     couples_rows: the loss compares the rows of a window with each other (contrastive losses). Then `forward` gives one
@@ -76,7 +78,9 @@ class Task(nn.Module):
     name: ClassVar[str]
     kind: ClassVar[str | None]
     roles: ClassVar[tuple[Role, ...]]
+    asks: ClassVar[tuple[str, ...]]
     Options: ClassVar[type]
+    labelled: ClassVar[bool] = False
     metric_names: tuple[str, ...]
     couples_rows: bool = False
 

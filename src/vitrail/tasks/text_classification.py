@@ -75,6 +75,8 @@ class TextClassification(Task):
         Role(name="text_pair", kind="text", required=False),
         Role(name="label", kind="label", target=True),
     )
+    asks = ("text", "text_pair")
+    labelled = True
     Options = TextClassificationOptions
     options: TextClassificationOptions
 

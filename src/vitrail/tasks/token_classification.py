@@ -87,6 +87,8 @@ class TokenClassification(Task):
     name = "token-classification"
     kind = TOKENS
     roles = (Role(name="tokens", kind="tokens"), Role(name="tags", kind="tags", target=True))
+    asks = ("text", "tokens")
+    labelled = True
     Options = TokenClassificationOptions
     metric_names = ("f1", "precision", "recall", "accuracy")
     options: TokenClassificationOptions
@@ -98,10 +100,8 @@ class TokenClassification(Task):
 
     def rows_of(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
         """A text, or its words."""
-        return [
-            {"text": each} if isinstance(each, str) else dict(each) if isinstance(each, Mapping) else {"tokens": each}
-            for each in inputs
-        ]
+        rows = [dict(each) if isinstance(each, Mapping) else {"text": each} for each in inputs]
+        return [{"tokens": row["text"]} if isinstance(row.get("text"), list | tuple) else row for row in rows]
 
     def examples(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, *, max_length: int | None, first_row: int = 0
@@ -222,7 +222,9 @@ def _joined_words(words: list[str]) -> Offsets:
 def _split_words(tokens: TokenizedText) -> Offsets:
     """Where the tokenizer's own words stand."""
     offsets, words = tokens.offsets[~tokens.special], tokens.words[~tokens.special]
-    edges = np.flatnonzero(np.diff(words, prepend=-1)) if len(words) else np.empty(0, dtype=np.int64)
+    if not len(words):
+        return np.empty((0, 2), dtype=np.int64)
+    edges = np.flatnonzero(np.diff(words, prepend=-1))
     ends = np.append(edges[1:], len(words)) - 1
     return np.stack([offsets[edges, 0], offsets[ends, 1]], axis=1).astype(np.int64).reshape(-1, 2)
 
