@@ -24,7 +24,7 @@ WIDE_FONTS = (
     "Droid Sans Fallback",
 )
 WIDE = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
-LONGEST_LABEL = 24
+LONGEST_LABEL = 30
 
 
 def figure(width: float, height: float, *, texts: Sequence[str] = (), columns: int = 1) -> tuple[Any, list[Any]]:
@@ -59,8 +59,11 @@ def readable(labels: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def shortened(label: str) -> str:
+    """Cut in the middle: labels that begin alike often end otherwise."""
     plain = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in label).replace("$", "\\$")
-    return plain if len(plain) <= LONGEST_LABEL else plain[: LONGEST_LABEL - 1] + "…"
+    if len(plain) <= LONGEST_LABEL:
+        return plain
+    return f"{plain[: LONGEST_LABEL // 2]}…{plain[-LONGEST_LABEL // 2 + 1 :]}"
 
 
 def save(drawn: Any, path: Path) -> Path:

@@ -13,16 +13,20 @@ MOST_NUMBERS = 25
 
 
 def draw_confusion(
-    path: Path, counts: Int64[np.ndarray, "labels labels"], labels: Sequence[str]
+    path: Path,
+    counts: Int64[np.ndarray, "labels labels"],
+    labels: Sequence[str],
+    *,
+    totals: Int64[np.ndarray, " labels"],
 ) -> tuple[Path, str | None]:
-    """The picture, and what must be said beside it. Colours are shares of a row, numbers are counts."""
+    """The picture, and what must be said beside it. Numbers are counts; colours, shares of the label's `totals`."""
     shown, said = readable(labels)
     side = max(3.6, 0.34 * len(labels) + 2.2)
     drawn, (axis,) = figure(side + 0.8, side, texts=labels)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shares = counts / np.maximum(totals, 1)[:, None]
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
-    axis.set_xticks(places, shown, rotation=90, fontsize=7)
+    axis.set_xticks(places, shown, rotation=90 if max(map(len, shown)) > 3 else 0, fontsize=7)
     axis.set_yticks(places, shown, fontsize=7)
     axis.set_xlabel("predicted", fontsize=9)
     axis.set_ylabel("labelled", fontsize=9)

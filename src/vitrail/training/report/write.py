@@ -6,6 +6,8 @@ What cannot be said of a task (the calibration of an embedding, say) is left out
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vitrail.pictures.confusion import draw_confusion
 from vitrail.pictures.curves import draw_curves
 from vitrail.pictures.reliability import draw_reliability
@@ -137,7 +139,8 @@ def mistakes(run: RunFiles) -> list[str]:
     if not pairs:
         return ["## Mistakes", "", "There are none on the validation rows.", ""]
     counts, labels = confusion(run.predictions)
-    _, said = draw_confusion(run.folder / "report" / "confusion.png", counts, labels)
+    totals = np.array([sum(entry["gold"] == label for entry in run.predictions) for label in labels])
+    _, said = draw_confusion(run.folder / "report" / "confusion.png", counts, labels, totals=totals)
     everything = {entry["gold"] for entry in run.predictions} | {entry["prediction"] for entry in run.predictions}
     left_out = len(everything) - len(labels)
     rows = [(code(gold), code(found), str(count)) for count, gold, found in pairs[:SHOWN_PAIRS]]
