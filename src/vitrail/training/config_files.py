@@ -47,7 +47,7 @@ def options_of(task: type[Task], options: Mapping[str, Any]) -> Any:
 
 def write_config(config: RunConfig, path: Path) -> None:
     """Every key with the value it has in this run."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     path.write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
