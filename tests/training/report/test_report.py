@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.training.report.run_folders import classifier, evaluation, log, write_lines
+from tests.training.roles import CLASSIFICATION
 
+from vitrail.errors import FileFormatError
+from vitrail.training.datasets import DataConfig, read_data
 from vitrail.training.report import write_report
 from vitrail.training.report.advice import advice
 from vitrail.training.report.classification import calibration, confused_pairs, confusion, suspects
@@ -45,6 +48,29 @@ def test_a_classifiers_report_has_the_score_beside_the_baselines_and_all_picture
         assert head[:4] == b"\x89PNG"
         assert min(width, height) > 100
         assert f"report/{name}.png" in text
+
+
+def test_a_part_set_aside_is_paired_with_its_own_rows_and_other_rows_are_refused(tmp_path):
+    folder = classifier(tmp_path / "run")
+    data = DataConfig(train=str(folder / "dev.jsonl"), validation=0.25)
+    config = {"task": {"name": "text-classification"}, "data": data.model_dump(mode="json")}
+    (folder / "config.yaml").write_text(json.dumps(config))
+    rows = read_data(data, CLASSIFICATION).validation
+    wrong = {"ham": "spam", "spam": "ham"}
+    predictions = [
+        {"row": row["row"], "gold": row["label"], "prediction": wrong[row["label"]]}
+        | {"probabilities": {wrong[row["label"]]: 0.9, row["label"]: 0.1}}
+        for row in rows
+    ]
+    write_lines(folder / "predictions.jsonl", predictions)
+
+    text = write_report(folder).read_text()
+
+    assert f"| dev.jsonl {rows[0]['row']} | `{rows[0]['label']}` |" in text
+    assert cell(rows[0]["text"]) in text
+    write_lines(folder / "predictions.jsonl", predictions[1:])
+    with pytest.raises(FileFormatError, match="other rows than the validation data"):
+        write_report(folder)
 
 
 def test_labels_that_no_font_can_draw_are_numbers_with_a_legend(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitrail.errors import FileFormatError
 from vitrail.pictures.confusion import draw_confusion
 from vitrail.pictures.curves import draw_curves
 from vitrail.pictures.reliability import draw_reliability
@@ -37,6 +38,7 @@ def write_report(run_folder: Path | str) -> Path:
     lines = [f"# Report: {run.folder.resolve().name}", "", f"Task {task}; {sizes(data)}.", ""]
     overconfidence = None
     if run.predictions:
+        refuse_other_rows(run, data)
         lines += beside(run, task, data)
         if classified(run):
             overconfidence = calibration(run.predictions).overconfidence
@@ -47,6 +49,15 @@ def write_report(run_folder: Path | str) -> Path:
     path = run.folder / "report.md"
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return path
+
+
+def refuse_other_rows(run: RunFiles, data: Data) -> None:
+    """Predictions stand in the order of the validation rows, each with the number of its row."""
+    if [entry["row"] for entry in run.predictions] != [row["row"] for row in data.validation]:
+        raise FileFormatError(
+            f"the predictions in {run.folder} are of other rows than the validation data that config.yaml names; "
+            "have the files changed since the run?"
+        )
 
 
 def sizes(data: Data) -> str:
@@ -76,8 +87,7 @@ def beside(run: RunFiles, task: str, data: Data) -> list[str]:
         name, score_of, found = "span F1", tagging_score, [entry["prediction"]["tags"] for entry in run.predictions]
     else:
         return []
-    validation = [data.validation[entry["row"]] for entry in run.predictions]
-    others = baselines(task, data.train, validation, seed=run.config["data"].get("seed", 0))
+    others = baselines(task, data.train, data.validation, seed=run.config["data"].get("seed", 0))
     scores = beside_baselines(score_of, found, others, gold, seed=0)
     draw_scores(
         run.folder / "report" / "scores.png",
@@ -184,9 +194,10 @@ def doubtful(run: RunFiles, data: Data) -> list[str]:
     found = suspects(run.predictions)
     if not found:
         return []
+    row_of = {id(entry): row for entry, row in zip(run.predictions, data.validation, strict=True)}
     rows = []
     for entry in found:
-        row = data.validation[entry["row"]]
+        row = row_of[id(entry)]
         text = " | ".join(str(row[name]) for name in ("text", "text_pair") if name in row)
         sure = entry["probabilities"][entry["prediction"]]
         place = f"{Path(str(row['source'])).name} {row['row']}"
