@@ -50,6 +50,7 @@ def configuration(data, **training):
         "data": {"train": str(data / "train.jsonl"), "validation": str(data / "validation.jsonl")},
         "training": {"epochs": 12, "batch_size": 8, "device": "cpu", **training},
         "optimizer": {"learning_rate": 2e-2},
+        "logging": {"report": False},
     }
 
 
@@ -201,3 +202,45 @@ def test_the_command_line_trains_and_says_where_the_model_is(data, tmp_path):
     assert done.exit_code == 0, done.output
     assert "best accuracy" in done.stderr
     assert (tmp_path / "run" / "model" / "config.json").is_file()
+
+
+def test_the_test_data_is_scored_once_by_the_weights_that_were_kept_and_the_run_has_a_report(
+    data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ROWS", str(data))
+    config = configuration(data, epochs=3)
+    config["data"] = {"train": "$ROWS/train.jsonl", "validation": 0.25, "test": "$ROWS/validation.jsonl"}
+    config["logging"] = {"report": True}
+
+    result = vitrail.train(config, tmp_path / "run")
+
+    opened = vitrail.load(result.model, task="text-classification", device="cpu")
+    rows = [json.loads(line) for line in (data / "validation.jsonl").read_text().splitlines()]
+    found = [one.label for one in opened.predict([row["text"] for row in rows])]
+    right = np.mean([label == row["label"] for label, row in zip(found, rows, strict=True)])
+    assert result.test["accuracy"] == pytest.approx(right)
+    report = (result.folder / "report.md").read_text()
+    assert "majority" in report
+    assert list(result.folder.glob("**/*.png"))
+
+
+def test_a_variable_that_is_not_set_is_named(data, tmp_path):
+    config = configuration(data)
+    config["data"]["train"] = "$NOT_SET_ANYWHERE/train.jsonl"
+
+    with pytest.raises(ValueError, match="NOT_SET_ANYWHERE is not set"):
+        vitrail.train(config, tmp_path / "run")
+
+
+def test_predictions_of_a_tagger_are_written_with_their_tags(tmp_path):
+    lines = "".join(f"{name} B-PER\nsleeps O\n\n" for name in ("Ann", "Bob", "Cid", "Dee"))
+    (tmp_path / "tags.conll").write_text(lines)
+    config = configuration(tmp_path, epochs=1)
+    config |= {"task": "token-classification", "data": {"train": str(tmp_path / "tags.conll"), "validation": 0.25}}
+    config["model"]["tokenizer"] = {"kind": "characters"}
+
+    result = vitrail.train(config, tmp_path / "run")
+
+    (prediction,) = [json.loads(line) for line in (result.folder / "predictions.jsonl").read_text().splitlines()]
+    assert prediction["gold"] == ["B-PER", "O"]
+    assert len(prediction["prediction"]["tags"]) == 2

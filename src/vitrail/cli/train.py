@@ -16,7 +16,8 @@ def train(
 ) -> None:
     """Train an encoder on your task.
 
-    RUN holds the configuration, a log, snapshots to go on from, and in RUN/model the weights that were best.
+    RUN holds the configuration, a log, snapshots to go on from, RUN/report.md with pictures, and in RUN/model the
+    weights that were best.
 
     torchrun --nproc-per-node 2 -m vitrail train … trains with several processes.
     """
@@ -25,4 +26,7 @@ def train(
     result = vitrail.train(config, output, overrides=overrides or (), resume=resume)
     if result.best is not None:
         print(f"vitrail: best {result.metric} {result.best:.4f} at step {result.best_step}", file=sys.stderr)
+    if result.test is not None:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items())
+        print(f"vitrail: on the test data {scores}", file=sys.stderr)
     print(f"vitrail: {result.steps} steps; the model is in {result.model}", file=sys.stderr)

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,19 @@ from typing import Any
 
 import torch
 
-from vitrail.errors import DataWarning, TrainingError
-from vitrail.tasks import TASKS, Task, labels_of
+from vitrail.api import load
+from vitrail.errors import DataWarning, FallbackWarning, TrainingError
+from vitrail.tasks import TASKS, Example, Task, labels_of
 from vitrail.training.building import build_encoder, set_dropout
 from vitrail.training.config import RunConfig
 from vitrail.training.config_files import options_of, read_config
 from vitrail.training.datasets import read_data
 from vitrail.training.doctor import Finding, examine
-from vitrail.training.evaluation import Evaluation
+from vitrail.training.evaluation import Evaluation, evaluate
 from vitrail.training.loop import Loop, watched_metric
 from vitrail.training.lora import add_lora, merged
 from vitrail.training.processes import Processes
-from vitrail.training.randomness import own_randomness
+from vitrail.training.randomness import draw_generator, own_randomness
 from vitrail.training.records import Console, Listener, LogFile
 from vitrail.training.run import TrainingResult
 from vitrail.training.run_folder import RunFolder, digest_of
@@ -106,15 +107,48 @@ class _Run:
             loop.resume()
         loop.listeners += self._listeners(loop, show_progress)
         at = loop.run()
+        test = self._test(loop, examples(data.test)) if data.test else None
+        if self.processes.writes and config.logging.report and data.validation:
+            self._report()
         return TrainingResult(
             folder=self.place.path,
             model=self.place.model,
             metric=loop.watched,
             best=at.best,
             best_step=at.best_step,
+            test=test,
             steps=at.step,
             history=tuple(at.history),
         )
+
+    def _test(self, loop: Loop, examples: Sequence[Example]) -> Mapping[str, float]:
+        """Scores of the test data, by the weights that were kept; looked at once, when everything is decided."""
+        self.processes.wait()  # until they are written
+        options = self.config.training
+        kept = load(
+            self.place.model, task=self.config.task.name, device=self.device, max_length=self.encoder.max_length
+        )
+        drawn = [kept.need_task().draw(each, draw_generator(options.seed, 0, each.row)) for each in examples]
+        found = evaluate(
+            kept, kept.need_task(), drawn, batch_tokens=options.batch_tokens, batch_size=options.batch_size
+        )
+        record = {"event": "evaluation", "step": loop.counters.step, "epoch": loop.counters.epoch, "split": "test"}
+        for listener in loop.listeners:
+            listener.hear({**record, "metrics": found.metrics})
+        return found.metrics
+
+    def _report(self) -> None:
+        try:
+            from vitrail.training.report import write_report
+
+            write_report(self.place.path)
+        except ImportError as error:
+            warnings.warn(
+                f"the run has no report, as {error.name} is not installed: pip install 'vitrail[train]', then "
+                "vitrail.training.report.write_report(folder)",
+                FallbackWarning,
+                stacklevel=2,
+            )
 
     def _keep(self, evaluation: Evaluation | None) -> None:
         """Save the encoder as it is now, and what it says of the validation data."""
@@ -155,13 +189,22 @@ def prediction(task: Task, row: Row, result: Any) -> dict[str, Any]:
     """What a row holds and what was found, for `predictions.jsonl`."""
     targets = [role.name for role in task.roles if role.target and row.get(role.name) is not None]
     gold = row[targets[0]] if len(targets) == 1 else {name: row[name] for name in targets}
-    found = {name: value for name, value in vars(result).items() if isinstance(value, _PLAIN)}
+    found = {name: plain for name, value in vars(result).items() if (plain := _plain(value)) is not _NOTHING}
     record = {"gold": gold, "prediction": found.get("label", found.get("labels", found))}
     scores = getattr(result, "scores", None)
     return record if scores is None else {**record, "probabilities": dict(scores)}
 
 
-_PLAIN = (str, int, float, bool, list, tuple, type(None))
+_NOTHING = object()
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it; arrays (vectors) are left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: plain for name, each in vars(value).items() if (plain := _plain(each)) is not _NOTHING}
+    if isinstance(value, list | tuple):
+        return [plain for each in value if (plain := _plain(each)) is not _NOTHING]
+    return value if isinstance(value, str | int | float | None) else _NOTHING
 
 
 def task_class(name: str) -> type[Task]:

@@ -152,8 +152,11 @@ class LoraConfig(Section):
 
 
 class LoggingConfig(Section):
-    """tensorboard: write its events. graph, projector: also the model's graph, and vectors of the validation texts."""
+    """report: write report.md, with pictures, at the end. tensorboard: write its events. graph, projector: also the
+    model's graph, and vectors of the validation texts.
+    """
 
+    report: bool = True
     tensorboard: bool = False
     graph: bool = False
     projector: bool = False

@@ -2,7 +2,7 @@
 
     {"event": "step", "step": 12, "epoch": 0, "loss": …, "learning_rate": …, "gradient_norm": …, "tokens": …,
      "units": …, "tokens_per_second": …}
-    {"event": "evaluation", "step": 40, "epoch": 1, "split": "train_probe" | "validation", "metrics": {…}}
+    {"event": "evaluation", "step": 40, "epoch": 1, "split": "train_probe" | "validation" | "test", "metrics": {…}}
     {"event": "end", "step": 120, "epoch": 3, "reason": …}
 
 `epoch` counts the epochs that are finished. There is no padding, so every token counted is a token that was read.

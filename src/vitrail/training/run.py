@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
     """folder: of the run; model: the weights that were kept, for `vitrail.load`. history: every evaluation.
-    best: of `metric`, at `best_step`; None without validation data.
+    best: of `metric`, at `best_step`; None without validation data. test: scores of the test data by those weights.
     """
 
     folder: Path
@@ -21,6 +21,7 @@ class TrainingResult:
     metric: str
     best: float | None
     best_step: int | None
+    test: Mapping[str, float] | None
     steps: int
     history: tuple[Mapping[str, Any], ...]
 

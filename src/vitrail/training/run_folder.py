@@ -7,6 +7,7 @@ run/
     checkpoints/        snapshots (snapshots.py)
     model/              the weights that are kept; `vitrail.load(…, task=…)` opens it
     predictions.jsonl   row, gold, prediction and probabilities of the validation data, by the model in model/
+    report.md           what came of it, with pictures (report/)
     tensorboard/        events, where asked for
 """
 
@@ -88,6 +89,7 @@ _MAY_CHANGE = frozenset(
     {
         "training.checkpoint_steps",
         "training.keep_checkpoints",
+        "logging.report",
         "logging.tensorboard",
         "logging.graph",
         "logging.projector",

@@ -2,9 +2,11 @@
 
 A source is a path, several paths that are read one behind the other, a data set of the hub (`hub:NAME`,
 `hub:NAME:SPLIT` or `hub:NAME:CONFIGURATION:SPLIT`), or parallel text files: a mapping of roles to files whose lines
-belong together.
+belong together. `$NAME` in a path is a variable of the environment.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,7 +18,17 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 HUB = "hub:"
 
-Files = str | tuple[str, ...] | dict[str, str]
+
+def expanded(name: str) -> str:
+    """`$VITRAIL_DATA/train.csv` with the variable's value."""
+    found = os.path.expandvars(name)
+    if unset := re.search(r"\$(\w+)", found):
+        raise ValueError(f"{name}: the variable {unset[1]} is not set; set it to the folder that holds the data")
+    return found
+
+
+Name = Annotated[str, AfterValidator(expanded)]
+Files = Name | tuple[Name, ...] | dict[str, Name]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
