@@ -88,7 +88,7 @@ class AdaptConfig(Section):
     model: Annotated[ModelConfig, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
     data: DataConfig
     vocabulary: VocabularyConfig = VocabularyConfig()
-    masking: dict[str, Any] = {}
+    masking: dict[str, Any] = Field(default_factory=dict)
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     averaging: AveragingConfig = AveragingConfig()

@@ -120,8 +120,8 @@ def forgotten(found: Facts | None) -> list[str]:
     return [
         "## What was forgotten",
         "",
-        f"Spearman's correlation × 100 of the vectors' cosines with people's scores, {found['pairs']:,} pairs of general "
-        "text, before any downstream training:",
+        f"Spearman's correlation × 100 of the vectors' cosines with people's scores, on {found['pairs']:,} pairs of "
+        "general text, before any downstream training:",
         "",
         *table(["", "Spearman", "95 %"], rows),
         "",
