@@ -41,7 +41,7 @@ def adapt(
         from vitrail.training.adapt import assembly
         from vitrail.training.adapt.report import examined, vocabulary
 
-        _, facts = assembly.examine(config, overrides=changes)
+        facts = assembly.examine(config, overrides=changes)
         print("\n".join([*examined(facts["words_before"]), *vocabulary(facts["vocabulary"])]).rstrip())
         return
     if output is None:

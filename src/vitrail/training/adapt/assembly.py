@@ -9,6 +9,7 @@ report.md, report.json
 """
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from vitrail.errors import UnsupportedModel
 from vitrail.tasks import TASKS
 from vitrail.training.adapt.comparison import Comparison, compare
 from vitrail.training.adapt.config import AdaptConfig
-from vitrail.training.adapt.examination import Examination, examine_words
+from vitrail.training.adapt.examination import examine_words
 from vitrail.training.adapt.extension import extend
 from vitrail.training.adapt.forgetting import measure_forgetting
 from vitrail.training.adapt.report import markdown
@@ -40,12 +41,14 @@ TASK = "fill-mask"
 
 def adapt_in(
     folder: Path,
-    config: AdaptConfig | Mapping[str, Any] | str | Path,
+    config: AdaptConfig | Mapping[str, Any] | str | os.PathLike[str],
     *,
     overrides: Sequence[str],
     show_progress: bool | None,
 ) -> AdaptationResult:
     """See `vitrail.adapt`."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("vitrail adapt runs in one process: start it without torchrun")
     chosen = read_as(AdaptConfig, config, overrides)
     options_of(TASKS[TASK], chosen.masking)  # refused before anything is read
     if folder.exists() and any(folder.iterdir()):
@@ -108,14 +111,14 @@ def adapt_in(
 
 
 def examine(
-    config: AdaptConfig | Mapping[str, Any] | str | Path, *, overrides: Sequence[str]
-) -> tuple[Examination, dict[str, Any]]:
+    config: AdaptConfig | Mapping[str, Any] | str | os.PathLike[str], *, overrides: Sequence[str]
+) -> dict[str, Any]:
     """How the words of the training text shatter, and which would be added; nothing is trained."""
     chosen = read_as(AdaptConfig, config, overrides)
     tokenizer = start_from(chosen.model, None).need_tokenizer()
     found = examine_words(training_texts(chosen), tokenizer)
     words = choose_words(found, chosen.vocabulary, tokenizer)
-    return found, {"words_before": found.facts(tokenizer), "vocabulary": words.facts()}
+    return {"words_before": found.facts(tokenizer), "vocabulary": words.facts()}
 
 
 def training_texts(config: AdaptConfig) -> list[str]:

@@ -76,9 +76,9 @@ def compare(
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """The mean, and its interval by Student's t."""
-    from scipy.stats import t  # scikit-learn brings it
+    from scipy.stats import t  # type: ignore[import-untyped]  # scikit-learn brings it
 
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * error
     return Interval(score=mean, low=mean - reach, high=mean + reach)
 
