@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ class ContestantFailed(RuntimeError):
 @dataclass(frozen=True, kw_only=True)
 class Runner:
     """work: where converted models are kept. calibration: a file of texts. lock: a file that is locked while a process
-    runs, for machines that several jobs share; None for none.
+    runs, for machines that several jobs share; None for none. limit_seconds: a process that takes longer is ended.
     """
 
     work: Path
     calibration: Path
     lock: Path | None
+    limit_seconds: float = 900.0
 
     def run(
         self,
@@ -79,10 +81,16 @@ class Runner:
                 start = time.perf_counter()
                 process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT)
                 assert process.stdout is not None
+                watch = threading.Timer(self.limit_seconds, process.kill)
+                watch.start()
                 answer, seconds = "", 0.0
                 for line in process.stdout:
                     answer, seconds = line, time.perf_counter() - start
-                if process.wait():
+                code = process.wait()
+                watch.cancel()
+                if time.perf_counter() - start >= self.limit_seconds:
+                    raise ContestantFailed(f"{contestant.name} at {action}: no answer in {self.limit_seconds:.0f} s")
+                if code:
                     last = errors.read_text(errors="replace").strip().splitlines()[-30:]
                     raise ContestantFailed(f"{contestant.name} failed at {action}:\n" + "\n".join(last))
         return {**json.loads(answer), "wall_seconds": seconds}
