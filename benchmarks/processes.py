@@ -77,22 +77,23 @@ class Runner:
             job_file, errors = Path(folder) / "job.json", Path(folder) / "stderr"
             job_file.write_text(json.dumps(job), encoding="utf-8")
             command = [python, "-m", "benchmarks.contestants", action, str(job_file)]
-            with errors.open("w+") as stderr:
-                start = time.perf_counter()
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT)
+            start = time.perf_counter()
+            with (
+                errors.open("w+") as stderr,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT) as process,
+            ):
                 assert process.stdout is not None
                 watch = threading.Timer(self.limit_seconds, process.kill)
                 watch.start()
                 answer, seconds = "", 0.0
                 for line in process.stdout:
                     answer, seconds = line, time.perf_counter() - start
-                code = process.wait()
-                watch.cancel()
-                if time.perf_counter() - start >= self.limit_seconds:
-                    raise ContestantFailed(f"{contestant.name} at {action}: no answer in {self.limit_seconds:.0f} s")
-                if code:
-                    last = errors.read_text(errors="replace").strip().splitlines()[-30:]
-                    raise ContestantFailed(f"{contestant.name} failed at {action}:\n" + "\n".join(last))
+            watch.cancel()
+            if time.perf_counter() - start >= self.limit_seconds:
+                raise ContestantFailed(f"{contestant.name} at {action}: no answer in {self.limit_seconds:.0f} s")
+            if process.returncode:
+                last = errors.read_text(errors="replace").strip().splitlines()[-30:]
+                raise ContestantFailed(f"{contestant.name} failed at {action}:\n" + "\n".join(last))
         return {**json.loads(answer), "wall_seconds": seconds}
 
 
