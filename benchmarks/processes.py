@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ class ContestantFailed(RuntimeError):
 @dataclass(frozen=True, kw_only=True)
 class Runner:
     """work: where converted models are kept. calibration: a file of texts. lock: a file that is locked while a process
-    runs, for machines that several jobs share; None for none.
+    runs, for machines that several jobs share; None for none. limit_seconds: a process that takes longer is ended.
     """
 
     work: Path
     calibration: Path
     lock: Path | None
+    limit_seconds: float = 900.0
 
     def run(
         self,
@@ -75,16 +77,23 @@ class Runner:
             job_file, errors = Path(folder) / "job.json", Path(folder) / "stderr"
             job_file.write_text(json.dumps(job), encoding="utf-8")
             command = [python, "-m", "benchmarks.contestants", action, str(job_file)]
-            with errors.open("w+") as stderr:
-                start = time.perf_counter()
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT)
+            start = time.perf_counter()
+            with (
+                errors.open("w+") as stderr,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT) as process,
+            ):
                 assert process.stdout is not None
+                watch = threading.Timer(self.limit_seconds, process.kill)
+                watch.start()
                 answer, seconds = "", 0.0
                 for line in process.stdout:
                     answer, seconds = line, time.perf_counter() - start
-                if process.wait():
-                    last = errors.read_text(errors="replace").strip().splitlines()[-30:]
-                    raise ContestantFailed(f"{contestant.name} failed at {action}:\n" + "\n".join(last))
+            watch.cancel()
+            if time.perf_counter() - start >= self.limit_seconds:
+                raise ContestantFailed(f"{contestant.name} at {action}: no answer in {self.limit_seconds:.0f} s")
+            if process.returncode:
+                last = errors.read_text(errors="replace").strip().splitlines()[-30:]
+                raise ContestantFailed(f"{contestant.name} failed at {action}:\n" + "\n".join(last))
         return {**json.loads(answer), "wall_seconds": seconds}
 
 

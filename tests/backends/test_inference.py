@@ -142,4 +142,5 @@ def test_other_types_run_the_model_itself():
     inference = Inference(EncoderModel(ORIGINAL).eval().double())
 
     assert inference.path.name == TORCH
-    assert torch.equal(run(inference), inference.model(IDS, PACKING))
+    with torch.no_grad():
+        assert torch.equal(run(inference), inference.model(IDS, PACKING))

@@ -148,6 +148,17 @@ def test_ratios_are_taken_inside_the_rounds_and_a_failure_is_kept_as_one(tmp_pat
     assert failed == {"contestant": "ctranslate2 int8", "failed": "because it does"}
 
 
+def test_a_contestant_that_hangs_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr(environments, "python", lambda name: str(sleeper))
+    runner = Runner(work=tmp_path, calibration=tmp_path, lock=None, limit_seconds=0.2)
+
+    with pytest.raises(ContestantFailed, match="vitrail at embed: no answer in 0 s"):
+        runner._start("embed", BY_NAME["vitrail"], {})
+
+
 def test_tuning_keeps_every_try_and_chooses_the_fastest(tmp_path: Path):
     runner = Answers(work=tmp_path, calibration=tmp_path, lock=None)
     object.__setattr__(runner, "seconds", {"transformers": [3.0, 1.0, 2.0]})

@@ -20,7 +20,7 @@ from vitrail.families import BY_MODEL_TYPE
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 # Verbs that take a network or a minute: in every run their arguments are checked, and they are not run.
-LONG_VERBS = ("download", "verify")
+LONG_VERBS = ("download", "verify", "train", "predict")
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_the_shell_commands_of_the_readme_print_what_it_shows(tmp_path: Path, mo
             for shown in command.output:
                 assert shown.strip() == "…" or any(same_line(shown, line) for line in printed), (shown, result.output)
             ran.add(arguments[0])
-    assert ran == {"embed", "search", "inspect"}
+    assert ran == {"embed", "search", "inspect", "doctor"}
 
 
 @pytest.mark.slow

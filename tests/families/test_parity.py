@@ -12,6 +12,7 @@ from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 from oracles.carrying import Pair, filled, layout_of, read_folder
 from oracles.tiny import ORACLES, Batch, batches, reference_hidden
 from vitrail.checkpoints.weight_map import publish
+from vitrail.layers import dropout
 from vitrail.layers.kernels import KERNELS
 from vitrail.layers.positions.disentangled import logarithmic_buckets
 from vitrail.layers.positions.relative_bias import distance_buckets
@@ -98,9 +99,13 @@ def test_dropout_falls_in_the_places_where_the_reference_has_it(
     def pattern(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         return input * (1 + p * torch.arange(input.numel()).sin().view(input.shape)) if training else input
 
+    def factors(count: int, probability: float, *, like: Tensor) -> Tensor:
+        return pattern(like.new_ones(count), probability)
+
     with torch.no_grad():
         plain = our_hidden(ours, batch)
         monkeypatch.setattr(torch.nn.functional, "dropout", pattern)
+        monkeypatch.setattr(dropout, "kept", factors)
         found, wanted = our_hidden(ours.train(), batch), reference_hidden(reference.train(), batch)
 
     assert (found - plain).abs().max() > 0.01

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vitrail.cli.options import Offline
+
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
@@ -37,7 +39,7 @@ def doctor(
         Path | None, typer.Option(metavar="FOLDER", help="Count tokens with this model's tokenizer.")
     ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens that the model will see.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    offline: Offline = False,
     as_json: Annotated[bool, typer.Option("--json", help="The findings as one JSON object.")] = False,
 ) -> None:
     """Examine training data: every finding has an id, its rows, examples and a remedy.

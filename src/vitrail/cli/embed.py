@@ -6,22 +6,19 @@ from typing import Annotated, cast
 
 import typer
 
+from vitrail.cli.options import BatchTokens, Device, Format, Inputs, Offline, Overwrite, Precision, Revision, Threads
+
 
 def embed(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Files (.txt .csv .tsv .jsonl .parquet, also .gz), or - for stdin."),
-    ],
+    inputs: Inputs,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help=".parquet, .jsonl or .npy; - is JSON lines to stdout.")
     ],
     tokens: Annotated[bool, typer.Option("--tokens", help="One vector per token instead of one per text.")] = False,
     column: Annotated[str | None, typer.Option(help="The column that holds the text.")] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="text, csv, tsv, jsonl or parquet, whatever the name says.")
-    ] = None,
+    file_format: Format = None,
     model: Annotated[str | None, typer.Option(help="A name of the hub or a folder; else the default model.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model of the hub.")] = None,
+    revision: Revision = None,
     prompt: Annotated[str | None, typer.Option(help="The prompt to put before every text.")] = None,
     dimensions: Annotated[int | None, typer.Option(help="Keep so many of the first dimensions.")] = None,
     normalize: Annotated[
@@ -30,12 +27,12 @@ def embed(
     overlong: Annotated[
         str, typer.Option(help="Texts longer than the model takes: truncate, error or window.")
     ] = "truncate",
-    precision: Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or int8.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the CPU.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Tokens in one pass through the model.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+    batch_tokens: BatchTokens = None,
+    offline: Offline = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn every text of the inputs into a vector.
 

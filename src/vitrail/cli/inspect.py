@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
+from vitrail.cli.options import Device, Model, Offline, Precision, Revision
+
 
 def inspect(
-    model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="A name of the hub or a folder; else the default model.")
-    ] = None,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same facts as one JSON object, in full.")] = False,
     lengths: Annotated[
         list[int] | None,
         typer.Option("--length", metavar="N", help="Count the operations for texts of N tokens; may be repeated."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model of the hub.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or int8.")] = "auto",
+    revision: Revision = None,
+    offline: Offline = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Show what a model is: its parts, what they cost, and what will run on this machine.
 

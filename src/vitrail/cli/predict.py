@@ -7,13 +7,12 @@ from typing import Annotated, cast
 
 import typer
 
+from vitrail.cli.options import BatchTokens, Device, Format, Inputs, Offline, Overwrite, Precision, Revision, Threads
+
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder or a name of the hub, with a task's head.")],
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Files (.txt .csv .tsv .jsonl .parquet, also .gz), or - for stdin."),
-    ],
+    inputs: Inputs,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help=".parquet or .jsonl; - is JSON lines to stdout.")
     ],
@@ -22,16 +21,14 @@ def predict(
         list[str] | None,
         typer.Option(help="NAME of the column that holds the text, or ROLE=NAME (text_pair=…, question=…, context=…)."),
     ] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="text, csv, tsv, jsonl or parquet, whatever the name says.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model of the hub.")] = None,
-    precision: Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or int8.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the CPU.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Tokens in one pass through the model.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    file_format: Format = None,
+    revision: Revision = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+    batch_tokens: BatchTokens = None,
+    offline: Offline = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Say what the model's task makes of every row: a label, spans, an answer, a score.
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitrail.cli.options import Device, Model, Offline, Precision, Revision, Threads
+
 if TYPE_CHECKING:
     from vitrail.api.checks import Check
     from vitrail.api.encoder import Encoder
@@ -24,19 +26,17 @@ SHOWN = {"ok": "ok", "failed": "FAILED", "unchecked": "could not be checked"}
 
 
 def verify(
-    model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="A name of the hub or a folder; else the default model.")
-    ] = None,
+    model: Model = None,
     texts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=f"Texts to check with (what embed reads; the first {MOST_TEXTS:,})."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model of the hub.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or int8.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the CPU.")] = None,
+    revision: Revision = None,
+    offline: Offline = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
 ) -> None:
     """Check a model against the reference libraries, against itself among neighbours, and saved against loaded.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 INK, SOFT = "#222222", "#9a9a9a"
-BLUE, ORANGE, GREEN, RED = "#2f6fb0", "#d9822b", "#3d8f5f", "#b8383d"
+BLUE, ORANGE = "#2f6fb0", "#d9822b"
 # The common families that hold Chinese, Japanese and Korean characters.
 WIDE_FONTS = (
     "Noto Sans CJK",

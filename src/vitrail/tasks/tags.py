@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 OUTSIDE = "O"
-SCHEMES = ("BIO", "IOB1", "BIOES", "BMES", "plain")
 _TAG = re.compile(r"([BIESMLU])-(.+)", re.DOTALL)
 _INSIDE = {"BIO": "I", "BIOES": "I", "BMES": "M"}
 
