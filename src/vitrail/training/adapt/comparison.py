@@ -76,7 +76,7 @@ def compare(
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """The mean, and its interval by Student's t."""
-    from scipy.stats import t  # type: ignore[import-untyped]  # scikit-learn brings it
+    from scipy.stats import t  # type: ignore[import-untyped]
 
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * error
