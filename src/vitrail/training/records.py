@@ -31,7 +31,7 @@ class LogFile:
 
     def __init__(self, path: Path, *, resumed_step: int):
         """What an interrupted run logged after `resumed_step` will be logged again, so it is taken out."""
-        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= resumed_step]
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= resumed_step]
         path.write_text("".join(kept), encoding="utf-8")
         self._stream = path.open("a", encoding="utf-8")
 
@@ -77,8 +77,8 @@ class Console:
             self._bar.stop()
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines of a log whose last one may have been cut by a kill."""
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file of records whose last one may have been cut by a kill."""
     if not path.exists():
         return []
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
