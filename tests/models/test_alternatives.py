@@ -48,7 +48,7 @@ def test_heads_change_neither_the_parameters_that_modules_hold_nor_the_multiply_
     specs = [reshaped(ARTICLE, shape) for shape in shapes]
     assert {held(spec) for spec in specs} == {121_300 + 50 * 100}
     assert {layer_parameters(spec) for spec in specs} == {121_300}
-    assert {run_multiply_adds(spec, 5) for spec in specs} == {605_000}
+    assert {run_multiply_adds(spec, 5) for spec in specs[::4]} == {605_000}
 
 
 @some(40)

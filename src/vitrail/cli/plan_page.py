@@ -91,7 +91,8 @@ def _balance(facts: Mapping[str, Any]) -> str:
 
 def _heads(facts: Mapping[str, Any]) -> Table:
     said = (
-        "Heads cost nothing: parameters and multiply-adds are the same for all; only head_dim and scale change."
+        "Heads cost nothing: parameters and multiply-adds are the same for all; only head_dim and scale change. "
+        "(How fast a machine runs them may differ; --measure says.)"
         if facts["heads_are_free"]
         else "Heads change only the table of distances that each of them has; the products stay the same."
     )

@@ -70,7 +70,7 @@ class _Run:
         self.validation_rows = data.validation
         encoder = build_encoder(
             config.model,
-            texts=_texts(data.train, kind),
+            texts=texts_in(data.train, kind),
             max_length=config.training.max_length,
             seed=config.training.seed,
         )
@@ -225,7 +225,7 @@ def heed(findings: Sequence[Finding]) -> None:
             warnings.warn(f"{found.id}: {found.message.rstrip('.')}. {found.remedy}", DataWarning, stacklevel=2)
 
 
-def _texts(rows: Sequence[Row], task: type[Task]) -> Iterator[str]:
+def texts_in(rows: Sequence[Row], task: type[Task]) -> Iterator[str]:
     """Every text in the rows, words of tokenised ones by themselves."""
     names = [role.name for role in task.roles if role.kind in ("text", "texts", "tokens")]
     for row in rows:

@@ -1,18 +1,23 @@
 """`vitrail.plan` from a configuration to a verdict; most sweeps train with a stand-in whose scores are planted."""
 
 import json
+import sys
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
 import vitrail
 from vitrail.errors import TrainingDiverged, TrainingError
+from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape
 from vitrail.training.config import RunConfig
 from vitrail.training.config_files import read_as
 from vitrail.training.plan import assembly, report, trials
 from vitrail.training.plan.config import PlanConfig
+from vitrail.training.plan.shapes import Space
+from vitrail.training.plan.speed import Speed
 from vitrail.training.run import TrainingResult
 
 SPEC = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 64, "dropout": 0.0}
@@ -32,6 +37,11 @@ BERT = {
 
 @pytest.fixture
 def data(tmp_path):
+    return written(tmp_path)
+
+
+def written(folder):
+    """Rows in which the last word tells the label, as JSON lines."""
     draw = np.random.default_rng(0)
     for split, count in (("train", 40), ("validation", 16), ("test", 8)):
         rows = []
@@ -39,8 +49,8 @@ def data(tmp_path):
             filler = " ".join(draw.choice(["the", "film", "was", "a", "story"], size=int(draw.integers(1, 6))))
             label = ("pos", "neg")[number % 2]
             rows.append(json.dumps({"text": f"{split} {number} {filler} {label}ly", "label": label}) + "\n")
-        (tmp_path / f"{split}.jsonl").write_text("".join(rows))
-    return tmp_path
+        (folder / f"{split}.jsonl").write_text("".join(rows))
+    return folder
 
 
 def configuration(data, spec=SPEC, **sweep):
@@ -54,8 +64,19 @@ def configuration(data, spec=SPEC, **sweep):
     }
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """(the data, the folder of a sweep that was really trained, what it gave); not to be changed."""
+    data = written(tmp_path_factory.mktemp("data"))
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    return data, out, vitrail.plan(configuration(data), out)
+
+
 class Planted:
-    """In the place of the loop: a score for a shape and a seed. Remembers what it was asked for. Nothing is drawn."""
+    """In the place of the loop: a score for a shape and a seed. Remembers what it was asked for.
+
+    Nothing is drawn or timed.
+    """
 
     def __init__(self, monkeypatch, score, *, seconds=lambda spec: 0.01):
         self.score, self.seconds = score, seconds
@@ -63,6 +84,8 @@ class Planted:
         self.killed_at: int | None = None
         monkeypatch.setattr(trials, "train_in", self)
         monkeypatch.setattr(report, "draw", lambda path, facts: False)
+        same = Speed(tokens_per_second=1.0, low=1.0, high=1.0)
+        monkeypatch.setattr(assembly, "measure_speed", lambda encoders, texts, rounds: dict.fromkeys(encoders, same))
 
     def __call__(self, place: Path, config: RunConfig, *, overrides, resume, show_progress) -> TrainingResult:
         self.asked.append((config, resume))
@@ -102,37 +125,28 @@ def noisy(gain=lambda spec: 0.0):
     return score
 
 
-def test_a_sweep_trains_compares_measures_speed_and_is_not_trained_again(data, tmp_path, monkeypatch):
-    result = vitrail.plan(configuration(data), tmp_path / "out")
+def test_a_sweep_trains_compares_and_measures_speed(measured):
+    _, out, result = measured
 
-    facts = json.loads((tmp_path / "out" / "report.json").read_text())
+    facts = json.loads((out / "report.json").read_text())
     assert facts == json.loads(json.dumps(result.facts))
     assert [shape["heads"] for shape in facts["shapes"]] == [2, 4]
     for shape in facts["shapes"]:
         assert len(shape["scores"]) == 3
-        assert shape["speed"]["low"] <= shape["speed"]["tokens_per_second"] <= shape["speed"]["high"]
+        assert 0 < shape["speed"]["low"] <= shape["speed"]["tokens_per_second"] <= shape["speed"]["high"]
         assert shape["parameters"] == facts["shapes"][0]["parameters"]
     assert facts["shapes"][0]["difference"] is None
-    report = (tmp_path / "out" / "report.md").read_text()
-    assert "tradeoff.png" in report
-    assert (tmp_path / "out" / "tradeoff.png").stat().st_size > 1000
-    records = [json.loads(line) for line in (tmp_path / "out" / "trials.jsonl").read_text().splitlines()]
+    assert "tradeoff.png" in (out / "report.md").read_text()
+    assert (out / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
+    records = lines(out / "trials.jsonl")
     assert {(each["shape"]["heads"], each["seed"]) for each in records} == {(h, s) for h in (2, 4) for s in (0, 1, 2)}
-    folders = list((tmp_path / "out" / "trials").iterdir())
+    folders = list((out / "trials").iterdir())
     assert {folder.name for folder in folders} == {each["key"] for each in records}
     assert not any((folder / name).exists() for folder in folders for name in ("model", "checkpoints"))
 
-    planted = Planted(monkeypatch, noisy())
-    again = vitrail.plan(configuration(data), tmp_path / "out", overrides=["plan.seeds=[0,1,2,3]"])
 
-    assert planted.runs == [(2, 64, 3), (4, 64, 3)]
-    assert [again.facts["shapes"][1]["scores"][seed] for seed in "012"] == [
-        facts["shapes"][1]["scores"][seed] for seed in "012"
-    ]
-
-
-def test_a_trial_is_the_run_that_vitrail_train_makes_of_its_shape(data, tmp_path):
-    vitrail.plan(configuration(data), tmp_path / "out")
+def test_a_trial_is_the_run_that_vitrail_train_makes_of_its_shape(measured, tmp_path):
+    data, _, result = measured
     config = configuration(data)
     del config["plan"]
 
@@ -140,8 +154,19 @@ def test_a_trial_is_the_run_that_vitrail_train_makes_of_its_shape(data, tmp_path
         config, tmp_path / "run", overrides=["model.spec.num_heads=4", "training.seed=2", "logging.report=false"]
     )
 
-    scores = json.loads((tmp_path / "out" / "report.json").read_text())["shapes"][1]["scores"]
-    assert scores["2"] == alone.best
+    assert result.facts["shapes"][1]["scores"]["2"] == alone.best
+
+
+def test_what_is_done_is_not_trained_again_and_seeds_may_be_added(measured, tmp_path, monkeypatch):
+    data, out, result = measured
+    copytree(out, tmp_path / "out")
+    planted = Planted(monkeypatch, noisy())
+
+    again = vitrail.plan(configuration(data), tmp_path / "out", overrides=["plan.seeds=[0,1,2,3]"])
+
+    assert planted.runs == [(2, 64, 3), (4, 64, 3)]
+    for before, after in zip(result.facts["shapes"], again.facts["shapes"], strict=True):
+        assert [after["scores"][seed] for seed in "012"] == [before["scores"][seed] for seed in "012"]
 
 
 def test_a_shape_that_is_planted_as_better_is_found_and_the_others_are_not(data, tmp_path, monkeypatch):
@@ -244,7 +269,7 @@ def test_a_search_finds_the_planted_shape_and_judges_it_on_seeds_it_has_not_seen
     planted = Planted(monkeypatch, noisy(lambda spec: 0.1 * (spec["num_heads"] == 4)))
     result = vitrail.plan(configuration(data, **SEARCHED), tmp_path / "out")
 
-    searched = [run for run in planted.runs if run[2] == 3]
+    searched = [run for run in planted.runs if run[2] not in (0, 1, 2)]
     assert len(searched) == len(set(searched)) == len(result.facts["searched"]) == 6
     assert len(result.facts["shapes"]) == 3
     assert result.facts["searched"][0]["heads"] == 4
@@ -266,7 +291,7 @@ def test_a_search_that_was_killed_makes_the_same_proposals(data, tmp_path, monke
 
 
 def test_a_small_space_is_tried_whole_without_optuna(data, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     planted = Planted(monkeypatch, noisy())
     vitrail.plan(configuration(data, **{**SEARCHED, "layers": [1]}), tmp_path / "out")
 
@@ -327,7 +352,7 @@ def test_a_configuration_of_train_is_one_of_a_plan(data):
     del config["plan"]
 
     sweep = read_as(PlanConfig, config).plan
-    space = assembly.Space(assembly.spec_in(SPEC, _tokenizer()), sweep, length=8)
+    space = Space(EncoderSpec.original(vocab_size=90, **SPEC), sweep, length=8)
 
     own = Shape(layers=1, width=16, heads=2, feed_forward=64)
     assert space.shapes()[0] == own
@@ -337,9 +362,3 @@ def test_a_configuration_of_train_is_one_of_a_plan(data):
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def _tokenizer():
-    from vitrail.training.learned_tokenizers import learn_tokenizer
-
-    return learn_tokenizer(["a text"], kind="characters", vocab_size=20, lowercase=True, max_length=None)

@@ -38,7 +38,7 @@ def verdicts(trials: list[Trial], metric: str = "accuracy") -> dict[Shape, str]:
 @pytest.mark.parametrize("rows", [None, 100])
 def test_where_all_are_equal_few_sweeps_find_any_difference(rows: int | None):
     draw = np.random.default_rng(0)
-    sweeps = 300
+    sweeps = 200
     wrong = sum(set(verdicts(drawn(draw, rows=rows)).values()) != {"no significant difference"} for _ in range(sweeps))
 
     # at most 5 % of sweeps, and three standard errors of so many draws

@@ -20,7 +20,7 @@ import numpy as np
 from vitrail.errors import TrainingError
 from vitrail.models.alternatives import Shape
 from vitrail.tokenization import Tokenizer
-from vitrail.training.assembly import heed, task_class
+from vitrail.training.assembly import heed, task_class, texts_in
 from vitrail.training.building import build_encoder, build_tokenizer
 from vitrail.training.config import RunConfig, TokenizerConfig
 from vitrail.training.config_files import read_as, write_config
@@ -38,6 +38,7 @@ from vitrail.training.plan.verdict import standings
 from vitrail.training.randomness import own_randomness
 
 COUNTED_TEXTS = 1000  # whose median length is that of the plan
+SEARCH_SEED = 104_729  # of its runs and of its proposals
 
 
 def plan_in(
@@ -54,11 +55,12 @@ def plan_in(
     kind = task_class(chosen.task.name)
     heed(examine(chosen.data, chosen.task.name, offline=chosen.model.offline))
     data = read_data(chosen.data, kind.roles, offline=chosen.model.offline)
-    texts = list(texts_of(data.train, kind))
     assert chosen.model.tokenizer is not None
     assert chosen.model.spec is not None
-    tokenizer = build_tokenizer(chosen.model.tokenizer, texts, chosen.training.max_length)
-    length = chosen.plan.length or _median_length(tokenizer, texts, chosen.training.max_length)
+    tokenizer = build_tokenizer(chosen.model.tokenizer, texts_in(data.train, kind), chosen.training.max_length)
+    length = chosen.plan.length or _median_length(
+        tokenizer, list(texts_of(data.train, kind)), chosen.training.max_length
+    )
     space = Space(spec_in(chosen.model.spec, tokenizer), chosen.plan, length=length)
     run = _repeated(chosen, folder, learned=chosen.model.tokenizer.folder is None)
     shapes = space.shapes()
@@ -107,7 +109,8 @@ def _train(
     with closing(SweepBar(show)) as bar:
         if len(shapes) > sweep.most and sweep.together:
             bar.begin("searching", sweep.most)
-            searched = search(space, trials, most=sweep.most, seed=max(sweep.seeds) + 1, heard=bar.hear)
+            seed = SEARCH_SEED + (SEARCH_SEED in sweep.seeds)
+            searched = search(space, trials, most=sweep.most, seed=seed, heard=bar.hear)
             finalists = [trial.shape for trial in searched if trial.shape != space.configured][: sweep.finalists]
             shapes = [space.configured, *finalists]
         bar.begin("comparing", len(shapes) * len(sweep.seeds))
@@ -126,7 +129,7 @@ def _repeated(chosen: PlanConfig, folder: Path, *, learned: bool) -> RunConfig:
     """
     values = {name: getattr(chosen, name) for name in RunConfig.model_fields}
     run = RunConfig.model_construct(**values)
-    tokenizer = TokenizerConfig(folder=str(folder / "tokenizer")) if learned else chosen.model.tokenizer
+    tokenizer = TokenizerConfig(folder=str(folder.resolve() / "tokenizer")) if learned else chosen.model.tokenizer
     quiet = run.logging.model_copy(update={"report": False, "tensorboard": False, "graph": False, "projector": False})
     needed = isinstance(run.data.test, float) or run.data.deduplicate
     return run.model_copy(
