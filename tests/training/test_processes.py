@@ -38,12 +38,15 @@ def trained_by_two(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("sharded", ["", "-sharded"])
 @pytest.mark.parametrize("kind", ["text-classification", "embedding"])
-def test_two_processes_train_the_weights_that_one_trains(tmp_path: Path, trained_by_two: Path, kind: str):
-    """With dropout on: a piece is drawn the same, whoever runs it.
+def test_two_processes_train_the_weights_that_one_trains(
+    tmp_path: Path, trained_by_two: Path, kind: str, sharded: str
+):
+    """Whether each holds the whole model or a part; with dropout on: a piece is drawn the same, whoever runs it.
 
     In float64: the gradient of a key's bias is 0, and Adam would scale up how it is rounded.
     """
     encoder, _ = toy_run(tmp_path, kind=kind, dtype=torch.float64)
 
-    torch.testing.assert_close(load_file(trained_by_two / f"weights-{kind}"), weights(encoder), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(load_file(trained_by_two / f"weights-{kind}{sharded}"), weights(encoder), rtol=1e-6, atol=1e-6)
