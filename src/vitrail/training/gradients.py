@@ -49,6 +49,10 @@ class GradientMaker:
     processes: Processes
     bfloat16: bool = False
 
+    @property
+    def device_type(self) -> str:
+        return self.encoder.device.type
+
     def window(self, pieces: Sequence[Piece], step: int) -> WindowLoss:
         """Add the gradient of the window's mean loss to `.grad`; all processes end with the same."""
         examples = [example for piece in pieces for example in piece]
@@ -100,6 +104,6 @@ class GradientMaker:
         return {0: loss.detach()} if self.processes.writes else {}
 
     def _outputs(self, piece: Piece) -> Tensor:
-        with torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.bfloat16):
             outputs = self.encoder.task_outputs(piece)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs

@@ -64,9 +64,12 @@ class Processes:
         """Give every process the sum of all gradients; those of a sharded model were summed on the way back."""
         if self.count == 1 or self.sharded:
             return
+        used = torch.tensor([float(each.grad is not None) for each in parameters], device=parameters[0].device)
         bucket: list[Tensor] = []
         filled = 0
-        for parameter in parameters:
+        for parameter, is_used in zip(parameters, self.sum(used).tolist(), strict=True):
+            if not is_used:  # by any process: with a gradient of zeros it would decay, as it does not in one process
+                continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             bucket.append(parameter.grad)

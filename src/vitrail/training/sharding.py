@@ -1,5 +1,5 @@
-"""A model divided among processes, for what does not fit in one: each keeps its part of every weight, of its gradient and
-of what the optimiser remembers of it ([Zhao 2023]).
+"""A model divided among processes, for what does not fit in one: each keeps its part of every weight, of its gradient
+and of what the optimiser remembers of it ([Zhao 2023]).
 
     forward and backward of a layer   gather its weights, compute, let go of the parts that are not mine
     after its backward                sum its gradients over all processes, keep my part of the sum
@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
