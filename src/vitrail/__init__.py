@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from vitrail.errors import TruncationWarning, VitrailError
     from vitrail.models import DropoutSpec, EncoderSpec
     from vitrail.tokenization import Tokenizer
+    from vitrail.training.adapt.run import AdaptationResult, adapt
     from vitrail.training.run import TrainingResult, train
 
 _ROOMS = {
+    "AdaptationResult": "vitrail.training.adapt.run",
     "Embeddings": "vitrail.api",
     "Encoder": "vitrail.api",
     "Tokens": "vitrail.api",
+    "adapt": "vitrail.training.adapt.run",
     "load": "vitrail.api",
     "TruncationWarning": "vitrail.errors",
     "VitrailError": "vitrail.errors",
@@ -34,6 +37,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "AdaptationResult",
     "DropoutSpec",
     "Embeddings",
     "Encoder",
@@ -43,6 +47,7 @@ __all__ = [
     "TrainingResult",
     "TruncationWarning",
     "VitrailError",
+    "adapt",
     "load",
     "train",
 ]

@@ -15,6 +15,7 @@ FILES = SOURCES + sorted((ROOT / "tests").rglob("*.py"))
 LONGEST_FILE = 400
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "base", "misc", "manager"}
 PUBLIC_NAMES = [
+    "AdaptationResult",
     "DropoutSpec",
     "Embeddings",
     "Encoder",
@@ -24,6 +25,7 @@ PUBLIC_NAMES = [
     "TrainingResult",
     "TruncationWarning",
     "VitrailError",
+    "adapt",
     "load",
     "train",
 ]

@@ -19,7 +19,7 @@ from vitrail.api.progress import Progress
 from vitrail.api.runtime import describe_runtime
 from vitrail.api.saving import save_encoder
 from vitrail.api.similarity import SIMILARITIES
-from vitrail.api.task_of_encoder import new_task, task_outputs
+from vitrail.api.task_of_encoder import new_task, saved_task, task_outputs
 from vitrail.api.token_vectors import embed_tokens
 from vitrail.api.vector_cache import VectorCache
 from vitrail.backends.inference import Inference
@@ -239,6 +239,15 @@ class Encoder(nn.Module):
         options: an instance of the task's `Options`; None: the defaults.
         """
         return new_task(self, name, labels=labels, options=options, loaded=self._loaded)
+
+    def saved_task(self, name: str, *, options: Any = None) -> Task:
+        """The task with the head in the files this encoder was loaded from, as `vitrail.load(task=…)` attaches it.
+
+        options: None: those it was saved with. Raises UnsupportedModel where there is no such head.
+        """
+        if self._loaded is None:
+            raise ValueError(f"{self.name} was not loaded from files, so there is no head to take; make a new_task")
+        return saved_task(self._loaded, name, torch.float32, options=options)[0]
 
     def attach(self, task: Task) -> None:
         """Let `task` be this encoder's task: its parameters become ours, what it shares with the encoder is tied."""

@@ -16,6 +16,7 @@ from vitrail.checkpoints.cross_encoder import read_score_activation
 from vitrail.errors import CheckpointError, UnsupportedModel
 from vitrail.families import Config
 from vitrail.families.heads import MASKED, SEQUENCE, head_spec
+from vitrail.families.saved_heads import published_head_tensors
 from vitrail.layers.head import HeadSpec
 from vitrail.layers.packing import Packing
 from vitrail.loading import Loaded, heads_of, read_head, read_parts
@@ -48,10 +49,13 @@ def new_task(encoder: "Encoder", name: str, *, labels: Sequence[str], options: A
     return task
 
 
-def saved_task(loaded: Loaded, name: str, dtype: torch.dtype) -> tuple[Task, frozenset[str]]:
-    """The task `name` with the head in the encoder's files, and the names of its tensors there."""
+def saved_task(loaded: Loaded, name: str, dtype: torch.dtype, *, options: Any = None) -> tuple[Task, frozenset[str]]:
+    """The task `name` with the head in the encoder's files, and the names of its tensors there.
+
+    options: None for those it was saved with.
+    """
     cls = TASKS[known(name)]
-    options = _saved_options(loaded, cls)
+    options = _saved_options(loaded, cls) if options is None else options
     spec = loaded.model.spec
     if cls.kind is None:
         return cls.build(spec, loaded.pooling, options=options), frozenset()
@@ -74,6 +78,21 @@ def saved_task(loaded: Loaded, name: str, dtype: torch.dtype) -> tuple[Task, fro
     assert task.head is not None
     task.head.load_state_dict(read_head(loaded, head, dtype))
     return task.to(dtype), head.used
+
+
+def inner_parts(encoder: "Encoder") -> dict[str, Tensor]:
+    """What the encoder's files hold of a classifier inside the encoder itself (BERT's pooler), by published names.
+
+    No task but classification has it in its head, so saving another task's leaves it out.
+    """
+    loaded, published = encoder._loaded, encoder.family.heads.get(SEQUENCE)
+    if loaded is None or published is None or not published.inside:
+        return {}
+    parts = read_parts(loaded, published, head_spec(published, encoder.config, encoder.spec, outputs=1), torch.float32)
+    prefix = encoder.family.weights[0].prefix
+    names = tuple(prefix + inside for inside in published.inside)
+    found = published_head_tensors(published, parts, prefix)
+    return {name: tensor for name, tensor in found.items() if name.startswith(names)}
 
 
 def found_task(loaded: Loaded) -> str:

@@ -25,6 +25,7 @@ VERBS = (
     "verify",
     "doctor",
     "train",
+    "adapt",
 )
 USAGE_ERRORS = (
     ValueError,

@@ -24,6 +24,7 @@ from vitrail.tokenization.fast import FastRefused, fast_encode
 from vitrail.tokenization.folder import TokenizerFiles, read_folder, write_folder
 from vitrail.tokenization.template import Template, learn_template
 from vitrail.tokenization.windows import most_covered, window_spans
+from vitrail.tokenization.words import with_words
 
 _ENCODED_AT_ONCE = 4096
 """Texts whose encodings stand in memory together; an `Encoding` takes about a hundred bytes a token."""
@@ -49,6 +50,7 @@ class Tokenizer:
         self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
         self.padding_id = self._special_id("pad_token", "[PAD]", "<pad>")
         self.mask_id = self._special_id("mask_token", "[MASK]", "<mask>")
+        self.unknown_id = self._special_id("unk_token", "[UNK]", "<unk>")
         self.max_length = files.max_length
 
     @classmethod
@@ -75,6 +77,20 @@ class Tokenizer:
     def token(self, id: int) -> str:
         """The text of one token of the vocabulary, without the marks of a word's beginning or middle."""
         return self._backend.decode([id], skip_special_tokens=False).removeprefix("##").strip()
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token of the vocabulary, written as it stands there."""
+        found: int | None = self._backend.token_to_id(token)
+        return found
+
+    def normalized(self, text: str) -> str:
+        """The text as it is before it is split: in lower case, say, where the model knows no other."""
+        normalizer = self._backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
+    def with_words(self, words: Sequence[str]) -> "Tokenizer":
+        """This tokenizer with each of `words` as one token more; texts without them have the ids they had."""
+        return Tokenizer(with_words(self._files, words), fast=self._fast)
 
     @property
     def pair_template(self) -> Template:

@@ -18,7 +18,7 @@ import torch
 from vitrail.api import load
 from vitrail.errors import DataWarning, FallbackWarning, TrainingError
 from vitrail.tasks import TASKS, Example, Task, labels_of
-from vitrail.training.building import build_encoder, set_dropout
+from vitrail.training.building import build_encoder, build_task, set_dropout
 from vitrail.training.config import RunConfig
 from vitrail.training.config_files import options_of, read_config
 from vitrail.training.datasets import read_data
@@ -64,7 +64,7 @@ class _Run:
 
     def go(self, *, resume: bool, show_progress: bool | None) -> TrainingResult:
         config, kind = self.config, task_class(self.config.task.name)
-        options = options_of(kind, config.task.options)
+        options_of(kind, config.task.options)  # refused before the data are read
         if self.processes.writes:
             heed(examine(config.data, config.task.name, offline=config.model.offline))
         data = read_data(config.data, kind.roles, offline=config.model.offline)
@@ -76,7 +76,8 @@ class _Run:
             seed=config.training.seed,
         )
         torch.manual_seed(config.training.seed)  # of the head's and LoRA's first weights
-        task = encoder.new_task(config.task.name, labels=labels_of(config.task.name, data.train), options=options)
+        labels = labels_of(config.task.name, data.train)
+        task = build_task(encoder, config.model, config.task.name, labels=labels, options=config.task.options)
         encoder.attach(task)
         if config.training.dropout is not None:
             set_dropout(encoder, config.training.dropout)

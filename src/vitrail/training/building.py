@@ -1,19 +1,24 @@
-"""The encoder a run starts from: loaded, or built from a spec with a tokenizer read or learned."""
+"""The encoder a run starts from: loaded, or built from a spec with a tokenizer read or learned; and its task, with a
+new head or the checkpoint's own.
+"""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from vitrail.api import Encoder, load
+from vitrail.errors import TrainingError
 from vitrail.families import BY_MODEL_TYPE, Config, Family, family_of, spec_of
 from vitrail.families.own import position_of
 from vitrail.layers.encoder_layer import EncoderLayer
 from vitrail.models import DropoutSpec, EncoderSpec
+from vitrail.tasks import TASKS, Task
 from vitrail.tokenization import Tokenizer
 from vitrail.training.config import ModelConfig, TokenizerConfig
+from vitrail.training.config_files import options_of
 from vitrail.training.learned_tokenizers import learn_tokenizer
 
 _ORIGINAL = tuple(signature(EncoderSpec.original).parameters)
@@ -27,6 +32,25 @@ def build_encoder(config: ModelConfig, *, texts: Iterable[str], max_length: int 
     tokenizer = _tokenizer(config.tokenizer, texts, max_length)
     family, spec = described(config.spec, tokenizer)
     return Encoder.from_spec(spec, tokenizer, seed=seed, family=family)
+
+
+def build_task(
+    encoder: Encoder, config: ModelConfig, name: str, *, labels: Sequence[str], options: Mapping[str, Any]
+) -> Task:
+    """The task that is trained. labels: those of the data; a head that is kept may know more of them."""
+    chosen = options_of(TASKS[name], options)
+    if config.head == "new":
+        return encoder.new_task(name, labels=labels, options=chosen)
+    kept = encoder.saved_task(name)
+    if options:
+        given = {option: getattr(chosen, option) for option in options}
+        kept = encoder.saved_task(name, options=replace(kept.options, **given))
+    if strange := [label for label in labels if label not in kept.labels]:
+        raise TrainingError(
+            f"the data has the labels {', '.join(map(repr, strange[:5]))}, which the head of {encoder.name} does not "
+            f"tell apart (it has {', '.join(kept.labels[:8])}); begin with a new one: model.head=new"
+        )
+    return kept
 
 
 def described(values: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[Family, EncoderSpec]:

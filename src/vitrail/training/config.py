@@ -47,6 +47,8 @@ class ModelConfig(Section):
 
     spec with `model_type`: the config.json of a published family, where the vocabulary is filled in. Without: the
     arguments of `EncoderSpec.original`, and any field of `EncoderSpec` to be replaced.
+    head: `keep` goes on with the head for this task in the checkpoint, its labels and options; `new` begins with a new
+    one, whose parts that do not depend on the labels (BERT's pooler, all of a masked-language head) begin as they are.
     """
 
     name: str | None = None
@@ -54,6 +56,7 @@ class ModelConfig(Section):
     offline: bool = False
     spec: dict[str, Any] | None = None
     tokenizer: TokenizerConfig | None = None
+    head: Literal["new", "keep"] = "new"
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelConfig":
@@ -61,6 +64,8 @@ class ModelConfig(Section):
             raise ValueError("give model.name to start from a checkpoint, or model.spec to build one, not both")
         if (self.spec is None) != (self.tokenizer is None):
             raise ValueError("model.spec and model.tokenizer belong together: a model that is built needs a tokenizer")
+        if self.spec is not None and self.head == "keep":
+            raise ValueError("model.head: keep goes with a checkpoint; a model that is built has no head to keep")
         return self
 
 

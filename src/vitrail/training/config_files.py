@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from vitrail.tasks import Task
 from vitrail.training.config import RunConfig
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def read_config(
@@ -21,7 +23,12 @@ def read_config(
 
     Raises ValueError that names every unknown key, with what was perhaps meant, and every bad value.
     """
-    if isinstance(source, RunConfig):
+    return read_as(RunConfig, source, overrides)
+
+
+def read_as(kind: type[Kind], source: Any, overrides: Sequence[str] = ()) -> Kind:
+    """As `read_config`, for a configuration of another kind."""
+    if isinstance(source, kind):
         values = source.model_dump(mode="json")
     elif isinstance(source, Mapping):
         values = dict(source)
@@ -30,9 +37,9 @@ def read_config(
     for override in overrides:
         values = _override(values, override)
     try:
-        return RunConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise ValueError(_explained(error)) from None
+        raise ValueError(_explained(error, kind)) from None
 
 
 def options_of(task: type[Task], options: Mapping[str, Any]) -> Any:
@@ -45,7 +52,7 @@ def options_of(task: type[Task], options: Mapping[str, Any]) -> Any:
     return task.Options(**made)
 
 
-def write_config(config: RunConfig, path: Path) -> None:
+def write_config(config: BaseModel, path: Path) -> None:
     """Every key with the value it has in this run."""
     import yaml
 
@@ -96,12 +103,12 @@ def _parsed(text: str, where: str) -> Any:
 _FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 
 
-def _explained(error: ValidationError) -> str:
+def _explained(error: ValidationError, kind: type[BaseModel]) -> str:
     lines = []
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"] if part != "function-before[_named(), ModelConfig]")
         if fault["type"] == "extra_forbidden":
-            known = _keys_at(fault["loc"][:-1])
+            known = _keys_at(fault["loc"][:-1], kind)
             lines.append(f"{place}: no such key; {_hint(str(fault['loc'][-1]), known)}")
         elif fault["type"] == "missing":
             lines.append(f"{place}: missing")
@@ -112,9 +119,9 @@ def _explained(error: ValidationError) -> str:
     return "the configuration cannot be used: " + "; ".join(lines)
 
 
-def _keys_at(loc: Sequence[int | str]) -> list[str]:
+def _keys_at(loc: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
     """The keys of the section that `loc` leads to."""
-    section: type[BaseModel] = RunConfig
+    section = kind
     for part in loc:
         field = section.model_fields.get(str(part))
         if field is None:
