@@ -72,7 +72,7 @@ def whole_weights(encoder: Encoder, processes: Processes) -> Iterator[None]:
         (module, name): parameter
         for module in encoder.modules()
         for name, parameter in module._parameters.items()
-        if isinstance(parameter, DTensor)
+        if parameter is not None and isinstance(parameter, DTensor)
     }
     named = {str(id(parameter)): parameter for parameter in own.values()}  # once each: some stand in several places
     complete = gathered(named, processes)
