@@ -8,6 +8,7 @@ from vitrail.layers.dropout import Dropout
 from vitrail.layers.feed_forward import FeedForward
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.relation import Relation
+from vitrail.layers.residual import add_and_normalize
 from vitrail.layers.taps import Tap
 
 
@@ -48,10 +49,12 @@ class EncoderLayer(nn.Module):
         self, hidden: Float[Tensor, "tokens hidden"], packing: Packing, relation: Relation | None = None
     ) -> Float[Tensor, "tokens hidden"]:
         if self.pre_norm:
-            hidden = hidden + self.attention_dropout(self.attention(self.attention_norm(hidden), packing, relation))
-            hidden = hidden + self.feed_forward_dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+            found = self.attention(self.attention_norm(hidden), packing, relation)
+            hidden, normed = add_and_normalize(hidden, found, self.attention_dropout, self.feed_forward_norm)
+            hidden = hidden + self.feed_forward_dropout(self.feed_forward(normed))
         else:
-            found = self.attention_dropout(self.attention(hidden, packing, relation))
-            hidden = self.attention_norm(hidden + found)
-            hidden = self.feed_forward_norm(hidden + self.feed_forward_dropout(self.feed_forward(hidden)))
+            found = self.attention(hidden, packing, relation)
+            _, hidden = add_and_normalize(hidden, found, self.attention_dropout, self.attention_norm, keep=False)
+            found = self.feed_forward(hidden)
+            _, hidden = add_and_normalize(hidden, found, self.feed_forward_dropout, self.feed_forward_norm, keep=False)
         return self.output(hidden)

@@ -26,3 +26,10 @@ class Tap(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         return value
+
+
+def listened(module: nn.Module) -> bool:
+    """Whether a hook sees what passes through the module: a fused step must then leave the module to run itself."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )

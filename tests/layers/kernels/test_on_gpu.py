@@ -17,19 +17,8 @@ from vitrail.layers.positions.relative_bias import RelativeBias
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # Tiles have 32 rows in float32: sequences within a tile, as long as one, over several; an empty one; one token.
 LENGTHS = (3, 32, 0, 1, 40, 7)
+pytestmark = pytest.mark.usefixtures("poisoned")
 NEAR = {torch.float32: 3e-6, torch.bfloat16: 2e-2, torch.float16: 3e-3}
-
-
-@pytest.fixture(autouse=True)
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that a kernel forgets to write holds NaN."""
-    empty = torch.empty
-
-    def filled(*sizes: Any, **options: Any) -> Tensor:
-        made = empty(*sizes, **options)
-        return made.fill_(float("nan")) if made.is_floating_point() else made
-
-    monkeypatch.setattr(torch, "empty", filled)
 
 
 def projections(packing: Packing, heads: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> list[Tensor]:

@@ -46,6 +46,9 @@ def on_gpu(
     """See `AttentionKernel`; for what `takes` takes."""
     from vitrail.layers.kernels.triton.attention import Asked, tiled_attention
 
+    if torch.is_autocast_enabled(query.device.type):  # as torch's own attention does
+        half = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(half), key.to(half), value.to(half)
     sequences = 0
     if query.dtype != torch.float32 and bias is None and window is None and not causal and not dropout:
         sequences = _long_ones(packing.lengths)
@@ -77,9 +80,9 @@ def _varlen(
 ) -> Float[Tensor, "tokens heads head_dim"]:
     from torch.nn.attention.varlen import varlen_attn
 
-    boundaries = packing.memo.get("varlen")
+    boundaries = packing.memo.get(_varlen)
     if boundaries is None:
-        boundaries = packing.memo["varlen"] = packing.boundaries.int()
+        boundaries = packing.memo[_varlen] = packing.boundaries.int()
     query, key, value = projected
     group = query.shape[1] // key.shape[1]
     if group > 1:
@@ -93,12 +96,15 @@ def _varlen(
 
 
 def _places(packing: Packing, start: int) -> "Places":
-    """Of the tokens from `start` on, where a sequence begins."""
+    """Of the tokens from `start` on, where a sequence begins; once for a batch."""
     from vitrail.layers.kernels.triton.attention import Places
 
-    first, end = (triton.bounds_of(packing)[:, start:] - start).unbind()
-    columns = None if packing.plain else packing.columns[start:].int()
-    return Places(first=first, end=end, columns=columns)
+    found: Places | None = packing.memo.get((_places, start))
+    if found is None:
+        first, end = (triton.bounds_of(packing)[:, start:] - start).unbind()
+        columns = None if packing.plain else packing.columns[start:].int()
+        found = packing.memo[_places, start] = Places(first=first, end=end, columns=columns)
+    return found
 
 
 def _table(bias: DistanceBias, packing: Packing) -> Float[Tensor, "heads distances"]:
