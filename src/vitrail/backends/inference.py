@@ -1,7 +1,7 @@
 """Running an encoder without gradients, by the fastest path that gives its results.
 
 The path is chosen anew for every batch, so it can be neither stale nor wrong: a listener on a point (a forward hook),
-half precision or another device means the model itself runs; changed weights mean they are laid out again first.
+half precision on a CPU means the model itself runs; changed weights mean they are laid out again first.
 """
 
 import threading
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitrail.backends.laid_out import can_lay_out, free_memory, lay_out, tokens_per_step
 from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
 from vitrail.backends.survey import Survey, Surveyor, departure
@@ -26,6 +27,7 @@ from vitrail.models import EncoderModel
 TORCH = "torch"
 PREPACKED = "torch with oneDNN, weights prepacked"
 NATIVE = "native engine"
+LAID_OUT = "torch on CUDA, query, key and value in one product"
 
 Run = Callable[[Tensor, Packing], Tensor]
 
@@ -100,9 +102,7 @@ class Inference:
             return self.model(input_ids, packing)
         with self._lock:
             if self._made is None or self._made[:2] != (seen, threads):
-                native = path.name == NATIVE
-                run: Run = NativeEngine(self.model, path.precision).run if native else prepack(self.model)
-                self._made = seen, threads, run
+                self._made = seen, threads, self._make(path)
             made = self._made
         return made[2](input_ids, packing)
 
@@ -110,6 +110,11 @@ class Inference:
         """Drop the laid-out weights; the next batch makes them again."""
         with self._lock:
             self._made = None
+
+    def _make(self, path: Path) -> Run:
+        if path.name == NATIVE:
+            return NativeEngine(self.model, path.precision).run
+        return (lay_out if path.name == LAID_OUT else prepack)(self.model)
 
     def _choose(self, seen: Survey) -> Path:
         chosen = self._chosen
@@ -120,13 +125,21 @@ class Inference:
     def _path(self, seen: Survey) -> Path:
         parameter = next(self.model.parameters())
         own = str(parameter.dtype).removeprefix("torch.")
-        # a GPU wants work to fill it; a CPU does best with a batch near its caches
-        usual = 65536 if parameter.device.type == "cuda" else 2048
+        usual = self._usual_batch_tokens(parameter)
         if seen.watched or departure(self.model) is not None:
             return Path(name=TORCH, precision=own, batch_tokens=usual)
+        if can_lay_out(self.model):
+            return Path(name=LAID_OUT, precision=own, batch_tokens=usual)
         if self.native_refusal() is None:
             return Path(name=NATIVE, precision=self.precision or own, batch_tokens=16384)
         return Path(name=PREPACKED if can_prepack(self.model) else TORCH, precision=own, batch_tokens=usual)
+
+    def _usual_batch_tokens(self, parameter: Tensor) -> int:
+        """A GPU wants work to fill it, as far as its memory goes; a CPU does best with a batch near its caches."""
+        if parameter.device.type != "cuda":
+            return 2048
+        free = free_memory(parameter.device)
+        return tokens_per_step(self.model.spec, free_bytes=free, bytes_each=parameter.element_size())
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self.model, "precision": self.precision}
