@@ -8,12 +8,21 @@ from hypothesis import given
 from torch import nn
 
 from strategies import encoder_specs, packings, some
+from vitrail.api import Encoder
 from vitrail.backends import inference as room
 from vitrail.backends.inference import LAID_OUT, TORCH, Inference, evaluating
-from vitrail.backends.laid_out import OneProductAttention, can_lay_out, gpu_kernel, lay_out, tokens_per_step
+from vitrail.backends.laid_out import (
+    OneProductAttention,
+    can_lay_out,
+    gpu_kernel,
+    lay_out,
+    tokens_per_step,
+    use_gpu_kernel,
+)
 from vitrail.layers.kernels import KERNELS, reference
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
+from vitrail.models.positions import RotaryPositions
 
 ORIGINAL = EncoderSpec.original(vocab_size=11, hidden_size=8, num_layers=2, num_heads=2, intermediate_size=12)
 IDS, PACKING = torch.tensor([1, 2, 3, 4]), Packing.of([1, 3])
@@ -86,6 +95,33 @@ def test_the_kernel_for_gpus_is_used_unless_another_was_set():
     assert lay_out(model).layers[0].attention.kernel is reference
 
 
+def test_on_a_cpu_the_kernel_for_gpus_gives_what_reference_gives():
+    query, key, value = torch.randn(3, 4, 2, 8)
+
+    found, wanted = (kernel(query, key, value, PACKING, scale=0.3) for kernel in (gpu_kernel(), reference))
+
+    torch.testing.assert_close(found, wanted)
+
+
+def test_training_takes_the_kernel_for_gpus_and_autocast_gives_it_half_types(monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    def spy(query, key, value, packing, **options):
+        seen.append((query.dtype, key.dtype, value.dtype, options["dropout"]))
+        return reference(query, key, value, packing, **options)
+
+    monkeypatch.setattr("vitrail.backends.laid_out.gpu_kernel", lambda: spy)
+    rotary = RotaryPositions(bases=(100.0, 100.0), rotary_dim=4, scaling=1.0)
+    weights = replace(ORIGINAL.dropout, attention_weights=0.25)
+    model = model_of(replace(ORIGINAL, positions=(rotary,), dropout=weights)).train()
+    use_gpu_kernel(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(IDS, PACKING).sum().backward()
+
+    assert seen == [(torch.bfloat16,) * 3 + (0.25,)] * 2
+    assert model.layers[0].attention.query.weight.grad is not None
+
+
 def test_an_adapter_in_the_place_of_a_linear_module_keeps_its_layer_as_it_is():
     model = model_of()
     model.layers[1].attention.key = nn.Sequential(model.layers[1].attention.key, nn.Tanh())
@@ -139,3 +175,17 @@ def test_a_little_less_free_memory_does_not_cut_the_batches_otherwise():
     assert tokens_per_step(BERT_BASE, free_bytes=70 * 2**30, bytes_each=2) == tokens_per_step(
         BERT_BASE, free_bytes=60 * 2**30, bytes_each=4
     )
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_runtime_says_the_path_the_kernel_and_the_tokens_of_a_step():
+    encoder = Encoder.from_spec(ORIGINAL)
+    wanted = {"backend": f"{LAID_OUT}, up to 2,048 tokens a step", "kernel": gpu_kernel().__name__}
+    assert encoder.runtime.items() >= wanted.items()
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        assert "TF32" in encoder.runtime["backend"]
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

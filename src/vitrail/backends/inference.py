@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitrail.backends.laid_out import can_lay_out, free_memory, lay_out, tokens_per_step
+from vitrail.backends.laid_out import can_lay_out, free_memory, gpu_kernel, lay_out, tokens_per_step
 from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
 from vitrail.backends.survey import Survey, Surveyor, departure
@@ -34,9 +34,12 @@ Run = Callable[[Tensor, Packing], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """What the next batch runs on. precision: of its results; batch_tokens: how many tokens it likes at once."""
+    """What the next batch runs on. kernel: of attention; precision: of the results; batch_tokens: how many tokens it
+    likes at once.
+    """
 
     name: str
+    kernel: str
     precision: str
     batch_tokens: int
 
@@ -81,7 +84,7 @@ class Inference:
             return f"the model has {reason}"
         if (name := departure(self.model)) is not None:
             return f"{name} is not what the model's spec describes"
-        if any(kernel is not fused for kernel in self._surveyor.look().kernels):
+        if any(kernel not in (fused, gpu_kernel()) for kernel in self._surveyor.look().kernels):
             return f"attention was set to run on another kernel ({self.model.kernel_name})"
         for parameter in self.model.parameters():
             if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
@@ -125,14 +128,17 @@ class Inference:
     def _path(self, seen: Survey) -> Path:
         parameter = next(self.model.parameters())
         own = str(parameter.dtype).removeprefix("torch.")
-        usual = self._usual_batch_tokens(parameter)
+        kernel, usual = self.model.kernel_name, self._usual_batch_tokens(parameter)
         if seen.watched or departure(self.model) is not None:
-            return Path(name=TORCH, precision=own, batch_tokens=usual)
+            return Path(name=TORCH, kernel=kernel, precision=own, batch_tokens=usual)
         if can_lay_out(self.model):
-            return Path(name=LAID_OUT, precision=own, batch_tokens=usual)
+            if kernel == "fused":
+                kernel = getattr(gpu_kernel(), "__name__", "unnamed")
+            return Path(name=LAID_OUT, kernel=kernel, precision=own, batch_tokens=usual)
         if self.native_refusal() is None:
-            return Path(name=NATIVE, precision=self.precision or own, batch_tokens=16384)
-        return Path(name=PREPACKED if can_prepack(self.model) else TORCH, precision=own, batch_tokens=usual)
+            return Path(name=NATIVE, kernel="the engine's own", precision=self.precision or own, batch_tokens=16384)
+        name = PREPACKED if can_prepack(self.model) else TORCH
+        return Path(name=name, kernel=kernel, precision=own, batch_tokens=usual)
 
     def _usual_batch_tokens(self, parameter: Tensor) -> int:
         """A GPU wants work to fill it, as far as its memory goes; a CPU does best with a batch near its caches."""
