@@ -15,6 +15,7 @@ from vitrail.errors import JobError
 from vitrail.jobs.embed_job import embed_job
 from vitrail.jobs.encoding import PART_ROWS, EmbedOptions
 from vitrail.jobs.partial_folder import PartialFolder
+from vitrail.jobs.shares import Work, help_with
 
 ROWS = 3 * PART_ROWS + 5  # four parts, so that each of two or three processes has one
 
@@ -78,8 +79,11 @@ def test_parts_that_are_there_are_passed_over_wherever_they_stand(
 
 
 def test_another_model_in_a_helper_is_refused(texts: Path, tmp_path: Path):
+    output = str(tmp_path / "out.parquet")
+    work = Work(inputs=[str(texts)], output=output, column=None, file_format=None, options=EmbedOptions(), size=5)
+
     with pytest.raises(JobError, match="the model changed"):
-        job(texts, tmp_path / "out.parquet", partial(FakeEncoder, weights="b" * 64))
+        help_with(0, work, [partial(FakeEncoder, weights="b" * 64)], "a" * 64)
 
 
 def test_a_stream_cannot_be_shared():

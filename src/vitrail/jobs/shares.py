@@ -80,7 +80,7 @@ def _compute(
             yield number, len(part), computed.counts()
 
 
-def _help(index: int, work: Work, helpers: Sequence[Callable[[], EncoderLike]], weights_sha256: str) -> None:
+def help_with(index: int, work: Work, helpers: Sequence[Callable[[], EncoderLike]], weights_sha256: str) -> None:
     """The life of a helper's process."""
     encoder = helpers[index]()
     if encoder.weights_sha256 != weights_sha256:
@@ -98,9 +98,9 @@ def _helped(
     if not helpers:
         yield lambda: True
         return
-    from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, spawn
+    from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-    started = spawn(_help, (work, helpers, str(encoder.weights_sha256)), nprocs=len(helpers), join=False)
+    started = spawn(help_with, (work, helpers, str(encoder.weights_sha256)), nprocs=len(helpers), join=False)
     try:
         yield lambda: started.join(timeout=_SECONDS_BETWEEN)
     except (ProcessRaisedException, ProcessExitedException) as error:
