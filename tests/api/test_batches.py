@@ -151,7 +151,7 @@ def test_steps_under_way_are_let_to_finish_before_a_step_is_cut():
 
 
 def test_a_sequence_that_does_not_fit_alone_is_an_error_that_says_how_long_it_is():
-    with pytest.raises(BackendError, match=r"sequence of 7 tokens; lower max_length"):
+    with pytest.raises(BackendError, match=r"7 tokens of one input; lower max_length"):
         list(computed_batches(SmallMemory(6), [source_of(LENGTHS)], budget=23, transfers=Recorded()))
 
 

@@ -83,16 +83,20 @@ def computed_batches(run: Run, sources: Iterable[Source], *, budget: int, transf
                 most = tokens // 2
                 waiting.appendleft(chosen)
             else:
-                raise BackendError(
-                    f"the memory of the device is too small for a sequence of {tokens} tokens; "
-                    "lower max_length or the precision, or let other processes leave the device"
-                )
+                raise too_large(tokens)
             while len(under_way) > (0 if step is None else transfers.ahead):
                 yield under_way.popleft().finish()
             if step is None:
                 transfers.let_go()
     while under_way:
         yield under_way.popleft().finish()
+
+
+def too_large(tokens: int) -> BackendError:
+    return BackendError(
+        f"the memory of the device is too small for {tokens} tokens of one input; lower max_length or the precision, "
+        "or let other processes leave the device"
+    )
 
 
 def places_of(

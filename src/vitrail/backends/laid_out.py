@@ -92,7 +92,7 @@ def tokens_per_step(spec: EncoderSpec, *, free_bytes: int, bytes_each: int) -> i
 
     Of a token, the widest moment of a layer is in memory: the stream and its residual, with query, key, value and
     context, or with the wide values before and after the activation. A power of two, so that a little less free memory
-    does not cut the batches otherwise: then the same texts give the same bytes.
+    does not cut the batches otherwise.
     """
     attention = (2 * spec.num_heads + 2 * spec.num_kv_heads) * spec.head_dim
     wide = (3 if spec.gated else 2) * spec.intermediate_size
