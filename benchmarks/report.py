@@ -1,6 +1,7 @@
 """The tables of the docs, written from the last results of each measurement."""
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,7 +160,7 @@ def page(last: Last) -> str:
             *(
                 f"| {label(result)} | {result['cranfield_ndcg_at_10']:.4f} | {result['stsb_spearman']:.2f} |"
                 for result in results
-                if "failed" not in result
+                if _failure(result) is None
             ),
             "",
         ]
@@ -232,11 +233,10 @@ def comparisons(results: Sequence[Result]) -> list[str]:
 
 def _not_measured(last: Last) -> list[str]:
     reasons = {
-        f"- {BY_NAME[result['contestant']].name}, {SHAPES[model].label if model else measurement} {kind}: "
-        f"{result['failed']}"
+        f"- {BY_NAME[result['contestant']].name}, {SHAPES[model].label if model else measurement} {kind}: {failure}"
         for (measurement, model, kind), results in last.items()
         for result in results
-        if "failed" in result
+        if (failure := _failure(result)) is not None
     }
     processors = " ".join(result["machine"]["processor"] for results in last.values() for result in results)
     reasons |= {f"- {one.name}: the processor does not have {one.needs}" for one in ALL if one.needs not in processors}
@@ -244,8 +244,15 @@ def _not_measured(last: Last) -> list[str]:
 
 
 def _ranked(results: list[Result]) -> list[Result]:
-    measured = [result for result in results if "failed" not in result]
+    measured = [result for result in results if _failure(result) is None]
     return sorted(measured, key=lambda result: -result["tokens_per_second"])
+
+
+def _failure(result: Result) -> str | None:
+    """Why a result does not count; None: it does."""
+    if math.isnan(result.get("cosine_mean", 0.0)):
+        return "its vectors are not numbers (NaN)"
+    return result.get("failed")
 
 
 def _is_ours(result: Result) -> bool:

@@ -73,6 +73,7 @@ COMPARISONS = {
         metric="f1",
         epochs=3,
         learning_rate=2e-4,
+        seeds=(0, 1, 2),
     ),
     "beside-squad": Comparison(
         about="2,000 questions of squadshifts, tested on xquad.en",

@@ -1,6 +1,7 @@
 """Every recipe: what is run, with which seeds, by which metric it is judged, and what must be reached."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,45 @@ FOLDER = Path(__file__).parent
 Run = Callable[[int, Path], dict[str, Any]]  # (seed, folder of the run) -> metrics of the test data
 
 
-def _training(name: str, *, draws: bool = False, baselines: bool = False) -> Run:
-    """NAME.yaml with a seed. draws: the seed also draws the training rows. baselines: score them on the test data."""
+def _training(name: str, *, after: str | None = None, draws: bool = False, baselines: bool = False) -> Run:
+    """NAME.yaml with a seed. after: another, on the same training rows, whose model it begins with. draws: the seed also
+    draws the training rows. baselines: score them on the test data.
+    """
 
     def run(seed: int, folder: Path) -> dict[str, Any]:
         import vitrail
 
         overrides = [f"training.seed={seed}", *([f"data.seed={seed}"] if draws else [])]
+        if after is not None:
+            parts = _parts(FOLDER / f"{name}.yaml", overrides, folder.with_name(f"{folder.name}-data"))
+            before = vitrail.train(
+                FOLDER / f"{after}.yaml", folder.with_name(f"{folder.name}-before"), overrides=[*overrides, *parts]
+            )
+            overrides += [*parts, f"model.name={before.model}"]
         result = vitrail.train(FOLDER / f"{name}.yaml", folder, overrides=overrides)
         assert result.test is not None
         metrics: dict[str, Any] = dict(result.test)
         return metrics | (frozen.baseline_scores(folder / "config.yaml", result.metric) if baselines else {})
 
     return run
+
+
+def _parts(config: Path, overrides: Sequence[str], folder: Path) -> list[str]:
+    """The rows of a training, parted into files, so that two trainings keep the same rows for the test."""
+    from vitrail.tasks import TASKS
+    from vitrail.training.config_files import read_config
+    from vitrail.training.datasets import read_data
+
+    read = read_config(config, overrides)
+    data = read_data(read.data, TASKS[read.task.name].roles)
+    folder.mkdir(parents=True)
+    files = []
+    for part in ("train", "validation", "test"):
+        file = folder / f"{part}.jsonl"
+        lines = [json.dumps({key: row[key] for key in ("text", "label")}) for row in getattr(data, part)]
+        file.write_text("\n".join(lines), encoding="utf-8")
+        files.append(f"data.{part}={file}")
+    return [*files, "data.roles={}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +96,7 @@ RECIPES: Mapping[str, Recipe] = {
     "sst2": Recipe(about="SST-2, 12,000 phrases: trained", run=_training("sst2"), metric="accuracy"),
     "chnsenticorp": Recipe(
         about="Chinese hotel reviews, from an encoder built from nothing",
-        run=_training("chnsenticorp", baselines=True),
+        run=_training("chnsenticorp", after="chnsenticorp-pretraining", baselines=True),
         metric="accuracy",
         above="TF-IDF of characters + LR",
     ),

@@ -10,6 +10,10 @@ import jaxtyping
 import pytest
 import torch
 
+# Without a GPU, Triton's kernels run in its interpreter, which must be chosen before anything imports Triton.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Of all tests but the slow ones, on 2 cores.
 MOST_SECONDS = 600
 _STARTED = time.monotonic()

@@ -1,6 +1,7 @@
 """The benchmarks measure what they say, and the docs show what was measured."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -188,6 +189,23 @@ def test_ours_is_compared_with_the_fastest_rival_of_its_precision():
 
     assert len(lines) == 1
     assert lines[0].startswith("vitrail is 2.00 × its best float32 rival (transformers")
+
+
+def test_vectors_that_are_not_numbers_are_no_rival_and_are_said():
+    def result(name: str, rate: float, cosine: float) -> dict:
+        shared = {"run": "", "machine": {"processor": "", "cores": 1, "python": "", "vitrail": "", "torch": ""}}
+        described = {"model": "modernbert-base", "kind": "skewed", "texts": 1, "tokens": 1, "p95_tokens": 1}
+        speed = {"tokens_per_second": rate, "texts_per_second": rate, "seconds": [1 / rate], "peak_bytes": 1}
+        who = {"contestant": name, "version": "1", "precision": BY_NAME[name].precision}
+        return {**shared, **described, **speed, **who, "cosine_mean": cosine, "cosine_min": cosine}
+
+    broken = result("openvino float32", 20.0, math.nan)
+    results = [result("vitrail", 10.0, 1.0), broken, result("transformers", 5.0, 1.0)]
+    page = report.page({("throughput", "modernbert-base", "skewed"): results})
+
+    assert "vitrail is 2.00 × its best float32 rival (transformers" in page
+    assert "openvino float32, ModernBERT-base's shape skewed: its vectors are not numbers" in page
+    assert "| openvino" not in page
 
 
 def test_every_contestant_has_a_file_and_an_environment_with_every_version_pinned():

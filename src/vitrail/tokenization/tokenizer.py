@@ -211,8 +211,10 @@ class Tokenizer:
             raise TypeError(f"prompt is {type(prompt).__name__}, not str")
         if wrong := flaw(prompt):
             raise ValueError(f"the prompt {wrong}")
-        ids = self._encode([prompt] if prompt else [])[0]
-        if prompt and room is not None and len(ids) >= room:
+        if not prompt:
+            return np.empty(0, dtype=np.int64)
+        ids = self._encode([prompt])[0]
+        if room is not None and len(ids) >= room:
             raise ValueError(
                 f"the prompt has {len(ids)} tokens, but only {room} fit beside the special tokens. Shorten the prompt "
                 "or raise max_length, so that some of the text is seen."

@@ -12,7 +12,7 @@ from vitrail.backends.native.library import Role
 from vitrail.layers.attention import SelfAttention
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.alibi import Alibi
-from vitrail.layers.positions.relative_bias import RelativeBias, distance_buckets
+from vitrail.layers.positions.relative_bias import RelativeBias
 from vitrail.layers.positions.sinusoidal import SinusoidalPositions
 from vitrail.models import EncoderModel, EncoderSpec
 
@@ -34,9 +34,5 @@ def tables_by_column(model: EncoderModel, num_columns: int) -> Iterator[tuple[Ro
         assert attention.rotary is not None
         yield Role.ROTATION, number, torch.cat(attention.rotary.waves(row), dim=-1).squeeze(1)
     distances = torch.arange(1 - num_columns, num_columns)
-    match model.relation:
-        case Alibi(slopes=slopes):
-            yield Role.SCORE_BIAS, 0, -torch.tensor(slopes).unsqueeze(-1) * distances.abs()
-        case RelativeBias() as bias:
-            buckets = distance_buckets(distances, num_buckets=bias.num_buckets, max_distance=bias.max_distance)
-            yield Role.SCORE_BIAS, 0, bias.table.weight.detach()[buckets].T
+    if isinstance(model.relation, Alibi | RelativeBias):
+        yield Role.SCORE_BIAS, 0, model.relation.of_distance(distances).detach()

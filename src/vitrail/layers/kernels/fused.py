@@ -3,7 +3,7 @@
 Neighbouring sequences of equal length form a rectangle already (`packing.runs`), so each run is one call on a view of
 the stream: sort the texts by length and there are few runs. A windowed layer over a long sequence is cut into blocks of
 rows, each with just the keys it can see, so its work grows with length × window and not with length². Training on the
-CPU takes another way where it can (`recorded`).
+CPU takes another way where it can (`recorded`), a GPU its own kernels (`on_gpu`).
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from vitrail.layers.kernels.interface import ScoreBias, visible_keys
+from vitrail.layers.kernels.on_gpu import on_gpu, takes
 from vitrail.layers.kernels.recorded import recorded
 from vitrail.layers.packing import Packing
 
@@ -38,6 +39,8 @@ def fused(
     dropout: float = 0.0,
 ) -> Float[Tensor, "tokens heads head_dim"]:
     """See `AttentionKernel`."""
+    if takes(query, bias):
+        return on_gpu(query, key, value, packing, scale=scale, causal=causal, window=window, bias=bias, dropout=dropout)
     group = query.shape[1] // key.shape[1]
     if group > 1:
         key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)

@@ -1,6 +1,7 @@
 """What every attention kernel takes and returns."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -11,6 +12,20 @@ from vitrail.layers.packing import Packing
 # queries or keys, head_dim): `count` sequences of equal length, or some of their rows; columns are (count, queries or
 # keys), or (1, …) when they are the same for all. The result broadcasts to (count, heads, queries, keys).
 ScoreBias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class DistanceBias:
+    """A `ScoreBias` that looks at nothing but the distance, the key's column minus the query's.
+
+    values: distances of any shape -> (heads, *shape).
+    """
+
+    values: Callable[[Tensor], Tensor]
+
+    def __call__(self, query: Tensor, key: Tensor, query_columns: Tensor, key_columns: Tensor) -> Tensor:
+        distances = key_columns.unsqueeze(-2) - query_columns.unsqueeze(-1)
+        return self.values(distances).movedim(0, 1).to(query.dtype)
 
 
 @runtime_checkable

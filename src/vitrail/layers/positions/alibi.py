@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 import torch
+from jaxtyping import Float64, Int
 from torch import Tensor
 
-from vitrail.layers.kernels.interface import ScoreBias
+from vitrail.layers.kernels.interface import DistanceBias, ScoreBias
 from vitrail.layers.positions.relation import EVERY_HEAD, Relation
 
 
@@ -24,12 +25,13 @@ class Alibi(Relation):
         self.slopes = alibi_slopes(num_heads)
 
     def of_layer(self, attention: Any, heads: slice = EVERY_HEAD) -> ScoreBias:
-        def bias(query: Tensor, key: Tensor, query_columns: Tensor, key_columns: Tensor) -> Tensor:
-            slopes = torch.tensor(self.slopes[heads], dtype=query.dtype, device=query.device).view(1, -1, 1, 1)
-            distance = (query_columns.unsqueeze(-1) - key_columns.unsqueeze(-2)).abs().unsqueeze(1)
-            return -slopes * distance
+        return DistanceBias(lambda distances: self.of_distance(distances, heads))
 
-        return bias
+    def of_distance(
+        self, distances: Int[Tensor, "*shape"], heads: slice = EVERY_HEAD
+    ) -> Float64[Tensor, "heads *shape"]:
+        slopes = torch.tensor(self.slopes[heads], dtype=torch.float64, device=distances.device)
+        return -slopes.view(-1, *(1 for _ in distances.shape)) * distances.abs()
 
 
 def alibi_slopes(num_heads: int) -> tuple[float, ...]:

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitrail.layers.kernels.interface import ScoreBias
+from vitrail.layers.kernels.interface import DistanceBias, ScoreBias
 from vitrail.layers.positions.relation import EVERY_HEAD, Relation
 
 
@@ -27,12 +27,11 @@ class RelativeBias(Relation):
         self.table = nn.Embedding(num_buckets, num_heads)
 
     def of_layer(self, attention: Any, heads: slice = EVERY_HEAD) -> ScoreBias:
-        def bias(query: Tensor, key: Tensor, query_columns: Tensor, key_columns: Tensor) -> Tensor:
-            distance = key_columns.unsqueeze(-2) - query_columns.unsqueeze(-1)
-            buckets = distance_buckets(distance, num_buckets=self.num_buckets, max_distance=self.max_distance)
-            return nn.functional.embedding(buckets, self.table.weight[:, heads]).movedim(-1, 1)
+        return DistanceBias(lambda distances: self.of_distance(distances, heads))
 
-        return bias
+    def of_distance(self, distances: Int[Tensor, "*shape"], heads: slice = EVERY_HEAD) -> Float[Tensor, "heads *shape"]:
+        buckets = distance_buckets(distances, num_buckets=self.num_buckets, max_distance=self.max_distance)
+        return nn.functional.embedding(buckets, self.table.weight[:, heads]).movedim(-1, 0)
 
 
 def distance_buckets(distance: Int[Tensor, "*shape"], *, num_buckets: int, max_distance: int) -> Int[Tensor, "*shape"]:

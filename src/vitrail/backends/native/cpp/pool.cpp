@@ -1,9 +1,32 @@
-// One mutex and two conditions: workers wait for a new round, the caller for the last worker of it.
+// One mutex and two conditions for those who sleep: workers wait for a new round, the caller for the last worker of it.
 #include "pool.h"
 
 #include <immintrin.h>
 
+#include <chrono>
+
 namespace vt {
+namespace {
+
+// As long as what Python does between two short texts, and no burden for anybody.
+constexpr std::chrono::microseconds moment{1000};
+
+// Whether `done` came true within a moment.
+template <class Done>
+bool soon(Done done) {
+    constexpr int pauses = 64;  // between two looks at the clock
+    const auto end = std::chrono::steady_clock::now() + moment;
+    do {
+        for (int i = 0; i < pauses; i++) {
+            if (done()) return true;
+            _mm_pause();
+        }
+        std::this_thread::yield();
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+}
+
+}  // namespace
 
 Pool::Pool(int threads) {
     try {
@@ -34,22 +57,29 @@ void Pool::run(const std::function<void(int)>& job) {
     }
     started_.notify_all();
     job(0);
+    const auto done = [this] { return busy_ == 0; };
+    if (soon(done)) return;
     std::unique_lock<std::mutex> lock(mutex_);
-    finished_.wait(lock, [this] { return busy_ == 0; });
+    finished_.wait(lock, done);
 }
 
 void Pool::work(int number) {
     unsigned seen = 0;
-    std::unique_lock<std::mutex> lock(mutex_);
+    const auto called = [&] { return stopping_ || round_ != seen; };
     for (;;) {
-        started_.wait(lock, [&] { return stopping_ || round_ != seen; });
+        if (!soon(called)) {
+            std::unique_lock<std::mutex> lock(mutex_);
+            started_.wait(lock, called);
+        }
         if (stopping_) return;
         seen = round_;
-        const std::function<void(int)>& job = *job_;
-        lock.unlock();
-        job(number);
-        lock.lock();
-        if (--busy_ == 0) finished_.notify_one();
+        (*job_)(number);
+        bool last;
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            last = --busy_ == 0;
+        }
+        if (last) finished_.notify_one();
     }
 }
 

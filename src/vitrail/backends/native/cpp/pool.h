@@ -1,4 +1,7 @@
-// Threads that sleep between calls. `run` gives every thread, the caller's among them, the same job and its number.
+// Threads that wait between calls. `run` gives every thread, the caller's among them, the same job and its number.
+//
+// To wake a sleeping thread takes longer than a layer of a short text. So a thread that has nothing to do looks for work
+// for a moment, giving its processor to whoever else wants it, and only then sleeps.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -28,9 +31,10 @@ private:
     std::mutex mutex_;
     std::condition_variable started_, finished_;
     const std::function<void(int)>* job_ = nullptr;
-    unsigned round_ = 0;
-    int busy_ = 0;
-    bool stopping_ = false;
+    // Written under the mutex, so that no thread falls asleep beside a change; read without it by those who still look.
+    std::atomic<unsigned> round_{0};
+    std::atomic<int> busy_{0};
+    std::atomic<bool> stopping_{false};
     std::vector<std::thread> workers_;
 };
 

@@ -1,0 +1,349 @@
+"""Attention over a packed stream on a GPU, forward and backward: one launch for sequences of all lengths.
+
+A program takes a tile of rows of the stream, of whatever sequences they are, and goes through the keys from the first
+token of its first sequence to the last token of its last, a block at a time; a key of another sequence is masked. So
+short sequences share a tile instead of leaving most of it empty, and nothing has to be sorted. The softmax is summed up
+as the keys come by ([Milakov 2018]; [Dao 2022]): the scores are never in memory.
+
+Queries, keys and values may be views of one tensor (rows far apart); the weights' dropout is drawn from a seed and the
+places of query, key and head, so the backward pass draws the same again. Scores are kept in float32, in powers of two.
+
+[Milakov 2018]: https://arxiv.org/abs/1805.02867
+[Dao 2022]: https://arxiv.org/abs/2205.14135
+"""
+
+from dataclasses import dataclass
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is computed, beside the tensors. `window` as for `AttentionKernel`; `seed` of the dropout."""
+
+    scale: float
+    causal: bool = False
+    window: int | None = None
+    dropout: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Of each token, on the GPU in int32: its sequence's first token and the one after its last; its column.
+
+    columns None: counted from the sequence's first token.
+    """
+
+    first: Int[Tensor, " tokens"]
+    end: Int[Tensor, " tokens"]
+    columns: Int[Tensor, " tokens"] | None
+
+
+def tiled_attention(
+    query: Float[Tensor, "tokens heads head_dim"],
+    key: Float[Tensor, "tokens kv_heads head_dim"],
+    value: Float[Tensor, "tokens kv_heads head_dim"],
+    places: Places,
+    asked: Asked,
+    bias: Float[Tensor, "heads distances"] | None = None,
+) -> Float[Tensor, "tokens heads head_dim"]:
+    """softmax(scale · Q Kᵀ + bias) V inside each sequence, as `AttentionKernel`; gradients of query, key and value.
+
+    bias: by the key's column minus the query's, from −n to n, in float32; it gets no gradient.
+    """
+    result: Tensor = _Attention.apply(*map(_dense, (query, key, value)), places, asked, bias)
+    return result
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> Tensor:
+        tokens, heads, dim = query.shape
+        out = torch.empty(tokens, heads, dim, dtype=query.dtype, device=query.device)
+        exponents = torch.empty(tokens, heads, dtype=torch.float32, device=query.device)
+        launch = _Launch.of(query, key, value, places, asked, bias)
+        if tokens:
+            _forward[launch.grid(tokens, heads)](out, exponents, *launch.arguments, **launch.choices)
+        ctx.save_for_backward(query, key, value, out, exponents)
+        ctx.launch = places, asked, bias
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, out, exponents = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        # Σ weight · (its gradient), which every score's gradient needs
+        shared = (out.float() * gradient.float()).sum(-1)
+        of_query, of_key, of_value = (
+            torch.empty_like(each, memory_format=torch.contiguous_format) for each in (query, key, value)
+        )
+        launch = _Launch.of(query, key, value, *ctx.launch)
+        if len(query):
+            given = (gradient, exponents, shared)
+            _backward_queries[launch.grid(len(query), query.shape[1])](
+                of_query, *given, *launch.arguments, **launch.choices
+            )
+            _backward_keys[launch.grid(len(query), key.shape[1])](
+                of_key, of_value, *given, *launch.arguments, **launch.choices
+            )
+        return of_query, of_key, of_value, None, None, None
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """What every kernel below takes after its own tensors: `arguments` at run time, `choices` when it is compiled."""
+
+    arguments: tuple[Any, ...]
+    choices: dict[str, Any]
+
+    @classmethod
+    def of(cls, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> "_Launch":
+        dim, group = query.shape[2], query.shape[1] // key.shape[1]
+        block = 32 if query.dtype == torch.float32 else 64
+        arguments = (
+            *(query, key, value, places.first, places.end),
+            places.first if places.columns is None else places.columns,
+            query if bias is None else bias,
+            *(each.stride(axis) for each in (query, key, value) for axis in (0, 1)),
+            *(0 if bias is None else bias.stride(0), 0 if bias is None else bias.shape[1] // 2),
+            *(asked.scale, -1 if asked.window is None else asked.window, asked.dropout, asked.seed, len(query)),
+        )
+        choices = {
+            "GROUP": group,
+            "HEAD_DIM": dim,
+            "DIMS": max(16, triton.next_power_of_2(dim)),
+            "ROWS": block,
+            "KEYS": block,
+            "COUNTED": places.columns is None,
+            "CAUSAL": asked.causal,
+            "WINDOWED": asked.window is not None,
+            "BIASED": bias is not None,
+            "DROPPING": asked.dropout > 0,
+            "num_warps": 4,
+        }
+        return cls(arguments, choices)
+
+    def grid(self, tokens: int, heads: int) -> tuple[int, int]:
+        return triton.cdiv(tokens, self.choices["ROWS"]), heads
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """A head's values side by side; the rows may be far apart."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+# Kernels have no types that a checker knows, and Triton compiles them from their source: nothing may wrap them.
+
+# How a batch differs from the last must not mean another compilation.
+_VARYING = ("window", "dropout", "seed", "tokens", "bias_center")
+
+
+@triton.jit
+@no_type_check
+def _rows_of(Data, row_stride, head_stride, rows, head, inside, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr):
+    """(rows, DIMS): one head of some rows, zeros outside of them and beyond HEAD_DIM."""
+    dims = tl.arange(0, DIMS)
+    places = Data + rows.to(tl.int64)[:, None] * row_stride + head * head_stride + dims[None, :]
+    return tl.load(places, mask=inside[:, None] & (dims < HEAD_DIM)[None, :], other=0.0)
+
+
+@triton.jit
+@no_type_check
+def _keep_rows(Data, values, row_stride, head, rows, inside, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr):
+    dims = tl.arange(0, DIMS)
+    places = Data + rows.to(tl.int64)[:, None] * row_stride + head * HEAD_DIM + dims[None, :]
+    tl.store(places, values.to(Data.dtype.element_ty), mask=inside[:, None] & (dims < HEAD_DIM)[None, :])
+
+
+@triton.jit
+@no_type_check
+def _reach(First, End, rows, inside, tokens, window, ROWS: tl.constexpr, WINDOWED: tl.constexpr):
+    """The tokens that those of a tile may meet: from, to. Columns grow by one at least, so a token within `window`
+    columns is within `window` places.
+    """
+    lowest = tl.min(tl.load(First + rows, mask=inside, other=tokens), 0)
+    highest = tl.max(tl.load(End + rows, mask=inside, other=0), 0)
+    if WINDOWED:
+        begin = tl.min(rows, 0)
+        lowest = tl.maximum(lowest, begin - window)
+        highest = tl.minimum(highest, begin + ROWS + window)
+    return lowest, highest
+
+
+@triton.jit
+@no_type_check
+def _scores(
+    q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride, bias_center, scale, window,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr,
+):  # fmt: skip
+    """(rows, keys) scores in powers of two, −∞ where the query does not see the key."""
+    first = tl.load(First + rows, mask=in_rows, other=0)
+    end = tl.load(End + rows, mask=in_rows, other=0)
+    visible = (keys[None, :] >= first[:, None]) & (keys[None, :] < end[:, None]) & in_keys[None, :]
+    if COUNTED:
+        distance = keys[None, :] - rows[:, None]
+    else:
+        of_rows = tl.load(Columns + rows, mask=in_rows, other=0)
+        of_keys = tl.load(Columns + keys, mask=in_keys, other=0)
+        distance = of_keys[None, :] - of_rows[:, None]
+    if CAUSAL:
+        visible = visible & (distance <= 0)
+    if WINDOWED:
+        visible = visible & (tl.abs(distance) <= window)
+    scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+    if BIASED:
+        scores += tl.load(Bias + head * bias_stride + bias_center + distance, mask=visible, other=0.0)
+    return tl.where(visible, scores * _LOG2_E, float("-inf"))
+
+
+@triton.jit
+@no_type_check
+def _factors(rows, keys, head, seed, dropout):
+    """(rows, keys) what dropout multiplies weights with: 0 with its probability, else what keeps the mean."""
+    row = rows[:, None] + 0 * keys[None, :]
+    key = keys[None, :] + 0 * rows[:, None]
+    drawn, _, _, _ = tl.philox(seed, row, key, 0 * row + head, 0 * row)
+    return tl.where(tl.uint_to_uniform_float(drawn) >= dropout, 1 / (1 - dropout), 0.0)
+
+
+@triton.jit(do_not_specialize=_VARYING)
+@no_type_check
+def _forward(
+    Out, Exponents,
+    Q, K, V, First, End, Columns, Bias, q_row, q_head, k_row, k_head, v_row, v_head, bias_stride, bias_center,
+    scale, window, dropout, seed, tokens,
+    GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr, DROPPING: tl.constexpr,
+):  # fmt: skip
+    rows, head, heads = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1), tl.num_programs(1)
+    in_rows = rows < tokens
+    lowest, highest = _reach(First, End, rows, in_rows, tokens, window, ROWS, WINDOWED)
+    if CAUSAL:
+        highest = tl.minimum(highest, tl.max(rows, 0) + 1)
+    q = _rows_of(Q, q_row, q_head, rows, head, in_rows, HEAD_DIM, DIMS)
+    peak = tl.full((ROWS,), float("-inf"), tl.float32)
+    total = tl.zeros((ROWS,), tl.float32)
+    context = tl.zeros((ROWS, DIMS), tl.float32)
+    spoiled = tl.zeros((ROWS,), tl.int32)
+    for start in range(lowest, highest, KEYS):
+        keys = start + tl.arange(0, KEYS)
+        in_keys = keys < highest
+        k = _rows_of(K, k_row, k_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
+        v = _rows_of(V, v_row, v_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
+        scores = _scores(q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride, bias_center,
+                         scale, window, COUNTED, CAUSAL, WINDOWED, BIASED)  # fmt: skip
+        # 0 · NaN is NaN: a value that is no number must reach its own sequence, and no other
+        finite = tl.abs(v) < float("inf")
+        v = tl.where(finite, v, 0.0).to(V.dtype.element_ty)
+        broken = 1 - tl.min(finite.to(tl.int32), 1)
+        spoiled = tl.maximum(spoiled, tl.max(tl.where(scores > float("-inf"), broken[None, :], 0), 1))
+        higher = tl.maximum(peak, tl.max(scores, 1))
+        base = tl.where(higher == float("-inf"), 0.0, higher)  # a row that has met no key of its sequence yet
+        weights = tl.exp2(scores - base[:, None])
+        shrink = tl.exp2(peak - base)
+        total = total * shrink + tl.sum(weights, 1)
+        if DROPPING:
+            weights *= _factors(rows, keys, head, seed, dropout)
+        context = context * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        peak = higher
+    total = tl.where(in_rows, total, 1.0)
+    context = tl.where((spoiled > 0)[:, None], float("nan"), context)
+    _keep_rows(Out, context / total[:, None], heads * HEAD_DIM, head, rows, in_rows, HEAD_DIM, DIMS)
+    tl.store(Exponents + rows.to(tl.int64) * heads + head, peak + tl.log2(total), mask=in_rows)
+
+
+@triton.jit
+@no_type_check
+def _gradients_of_scores(
+    scores, rows, keys, in_rows, head, heads, gradient, v, Exponents, Shared, seed, dropout, DROPPING: tl.constexpr
+):  # fmt: skip
+    """(rows, keys): the weights after dropout, and the gradients of the scores."""
+    place = rows.to(tl.int64) * heads + head
+    exponent = tl.load(Exponents + place, mask=in_rows, other=0.0)
+    shared = tl.load(Shared + place, mask=in_rows, other=0.0)
+    weights = tl.exp2(scores - exponent[:, None])
+    of_weights = tl.dot(gradient, tl.trans(v), input_precision="ieee")
+    kept = weights
+    if DROPPING:
+        factors = _factors(rows, keys, head, seed, dropout)
+        kept = weights * factors
+        of_weights *= factors
+    return kept, weights * (of_weights - shared[:, None])
+
+
+@triton.jit(do_not_specialize=_VARYING)
+@no_type_check
+def _backward_queries(
+    OfQuery, Gradient, Exponents, Shared,
+    Q, K, V, First, End, Columns, Bias, q_row, q_head, k_row, k_head, v_row, v_head, bias_stride, bias_center,
+    scale, window, dropout, seed, tokens,
+    GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr, DROPPING: tl.constexpr,
+):  # fmt: skip
+    """A tile of queries meets all keys it sees."""
+    rows, head, heads = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1), tl.num_programs(1)
+    in_rows = rows < tokens
+    lowest, highest = _reach(First, End, rows, in_rows, tokens, window, ROWS, WINDOWED)
+    if CAUSAL:
+        highest = tl.minimum(highest, tl.max(rows, 0) + 1)
+    q = _rows_of(Q, q_row, q_head, rows, head, in_rows, HEAD_DIM, DIMS)
+    gradient = _rows_of(Gradient, heads * HEAD_DIM, HEAD_DIM, rows, head, in_rows, HEAD_DIM, DIMS)
+    found = tl.zeros((ROWS, DIMS), tl.float32)
+    for start in range(lowest, highest, KEYS):
+        keys = start + tl.arange(0, KEYS)
+        in_keys = keys < highest
+        k = _rows_of(K, k_row, k_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
+        v = _rows_of(V, v_row, v_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
+        scores = _scores(q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride, bias_center,
+                         scale, window, COUNTED, CAUSAL, WINDOWED, BIASED)  # fmt: skip
+        _, of_scores = _gradients_of_scores(scores, rows, keys, in_rows, head, heads, gradient, v, Exponents, Shared,
+                                            seed, dropout, DROPPING)  # fmt: skip
+        found += tl.dot(of_scores.to(k.dtype), k, input_precision="ieee")
+    _keep_rows(OfQuery, found * scale, heads * HEAD_DIM, head, rows, in_rows, HEAD_DIM, DIMS)
+
+
+@triton.jit(do_not_specialize=_VARYING)
+@no_type_check
+def _backward_keys(
+    OfKey, OfValue, Gradient, Exponents, Shared,
+    Q, K, V, First, End, Columns, Bias, q_row, q_head, k_row, k_head, v_row, v_head, bias_stride, bias_center,
+    scale, window, dropout, seed, tokens,
+    GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr, DROPPING: tl.constexpr,
+):  # fmt: skip
+    """A tile of keys and values meets all queries that see it, of every head that they serve."""
+    keys, kv_head = tl.program_id(0) * KEYS + tl.arange(0, KEYS), tl.program_id(1)
+    kv_heads = tl.num_programs(1)
+    heads = kv_heads * GROUP
+    in_keys = keys < tokens
+    lowest, highest = _reach(First, End, keys, in_keys, tokens, window, KEYS, WINDOWED)
+    if CAUSAL:
+        lowest = tl.maximum(lowest, tl.min(keys, 0))
+    k = _rows_of(K, k_row, k_head, keys, kv_head, in_keys, HEAD_DIM, DIMS)
+    v = _rows_of(V, v_row, v_head, keys, kv_head, in_keys, HEAD_DIM, DIMS)
+    of_key = tl.zeros((KEYS, DIMS), tl.float32)
+    of_value = tl.zeros((KEYS, DIMS), tl.float32)
+    for head in range(kv_head * GROUP, (kv_head + 1) * GROUP):
+        for start in range(lowest, highest, ROWS):
+            rows = start + tl.arange(0, ROWS)
+            in_rows = rows < highest
+            q = _rows_of(Q, q_row, q_head, rows, head, in_rows, HEAD_DIM, DIMS)
+            gradient = _rows_of(Gradient, heads * HEAD_DIM, HEAD_DIM, rows, head, in_rows, HEAD_DIM, DIMS)
+            scores = _scores(q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride,
+                             bias_center, scale, window, COUNTED, CAUSAL, WINDOWED, BIASED)  # fmt: skip
+            kept, of_scores = _gradients_of_scores(scores, rows, keys, in_rows, head, heads, gradient, v, Exponents,
+                                                   Shared, seed, dropout, DROPPING)  # fmt: skip
+            of_value += tl.dot(tl.trans(kept).to(gradient.dtype), gradient, input_precision="ieee")
+            of_key += tl.dot(tl.trans(of_scores).to(q.dtype), q, input_precision="ieee")
+    _keep_rows(OfKey, of_key * scale, kv_heads * HEAD_DIM, kv_head, keys, in_keys, HEAD_DIM, DIMS)
+    _keep_rows(OfValue, of_value, kv_heads * HEAD_DIM, kv_head, keys, in_keys, HEAD_DIM, DIMS)
