@@ -8,6 +8,7 @@ import torch
 
 from vitrail.backends import transfers as room
 from vitrail.backends.transfers import PlainTransfers, StreamTransfers, Transfers, transfers_for
+from vitrail.layers.kernels.triton import bounds_of
 from vitrail.layers.packing import Packing
 
 IDS, LENGTHS = np.array([5, 6, 7]), [2, 1]
@@ -49,6 +50,9 @@ class FakeCuda:
             synchronize=lambda: self.log.append("host waits for event"),
         )
 
+    def synchronize(self, device):
+        self.log.append("host waits for device")
+
     def empty_cache(self):
         self.log.append("empty cache")
 
@@ -86,15 +90,16 @@ def test_ids_go_up_pinned_on_their_own_stream_and_the_computation_waits_for_them
     tokens, packing = StreamTransfers(torch.device("cuda")).upload(IDS, LENGTHS)
 
     assert "a copy that waits" not in cuda.log
-    assert cuda.log.count("pin") == cuda.log.count("copy on up") == 4
+    assert cuda.log.count("pin") == 4
     assert cuda.log[-1] == "compute waits for up"
     assert tokens.tolist() == IDS.tolist()
     plain = Packing.of(LENGTHS)
     assert packing.lengths == plain.lengths
     before = len(cuda.log)
+    assert bounds_of(packing).tolist() == [[0, 0, 2], [2, 2, 3]]
     for name in ("columns", "boundaries", "sequence_ids"):
         assert torch.equal(getattr(packing, name), getattr(plain, name))
-    assert not [line for line in cuda.log[before:] if "up" in line]
+    assert cuda.log[before:] == []
 
 
 def test_vectors_come_down_after_the_computation_and_the_host_waits_only_when_it_asks(cuda: FakeCuda):
@@ -105,3 +110,9 @@ def test_vectors_come_down_after_the_computation_and_the_host_waits_only_when_it
     assert cuda.log == ["down waits for compute", "copy on down", "event on down"]
     assert torch.equal(wait(), values)
     assert cuda.log[-1] == "host waits for event"
+
+
+def test_memory_is_given_back_only_when_nothing_reads_it(cuda: FakeCuda):
+    StreamTransfers(torch.device("cuda")).let_go()
+
+    assert cuda.log == ["host waits for device", "empty cache"]

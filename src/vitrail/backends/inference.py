@@ -102,12 +102,14 @@ class Inference:
         seen, threads = self._surveyor.look(), torch.get_num_threads()
         path = self._choose(seen)
         if path.name == TORCH:
-            return self.model(input_ids, packing)
+            with torch.cuda.device_of(input_ids):  # kernels in Triton start on the current device, which may be another
+                return self.model(input_ids, packing)
         with self._lock:
             if self._made is None or self._made[:2] != (seen, threads):
                 self._made = seen, threads, self._make(path)
             made = self._made
-        return made[2](input_ids, packing)
+        with torch.cuda.device_of(input_ids):
+            return made[2](input_ids, packing)
 
     def forget(self) -> None:
         """Drop the laid-out weights; the next batch makes them again."""

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from vitrail.layers.kernels.triton import bounds_of
 from vitrail.layers.packing import Packing
 
 
@@ -72,6 +73,7 @@ class StreamTransfers:
             packing = Packing(found.lengths, self._sent(found.columns))
             # what the packing would otherwise send when it is first asked, and make the device wait for
             vars(packing).update(boundaries=self._sent(found.boundaries), sequence_ids=self._sent(found.sequence_ids))
+            bounds_of(packing)
             tokens = self._sent(torch.from_numpy(ids))
         torch.cuda.current_stream(self.device).wait_stream(self._up)
         return tokens, packing
@@ -91,6 +93,7 @@ class StreamTransfers:
         return wait
 
     def let_go(self) -> None:
+        torch.cuda.synchronize(self.device)  # what was started of the refused step still reads its ids
         torch.cuda.empty_cache()
 
     def _sent(self, values: Tensor) -> Tensor:
