@@ -1,6 +1,7 @@
 """Measure everything, keep it as JSON lines, write the tables.
 
     python -m benchmarks environments        # once: a virtual environment for each stack of rivals
+    python -m benchmarks gpu                 # on a machine with a GPU: see benchmarks/gpu/measure.py
     python -m benchmarks [--data DIR] [--only throughput,latency] [--models minilm] [--kinds skewed] [--rounds 3]
 
 Run it on a machine that does nothing else. Results are appended to benchmarks/results/cpu.jsonl, one line per
@@ -24,6 +25,11 @@ MEASUREMENTS = ("peaks", "tuning", "throughput", "latency", "first", "import", "
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["gpu"]:
+        from benchmarks.gpu import measure
+
+        measure.main(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["environments"]:
         for name in environments.names():
             environments.make(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import picture
 from benchmarks.contestants import ALL, BASE, BY_NAME, OURS
+from benchmarks.gpu import section
 from benchmarks.models import SHAPES
 from benchmarks.rounds import Result
 from benchmarks.workloads import COUNTS, KINDS
@@ -163,7 +164,7 @@ def page(last: Last) -> str:
             ),
             "",
         ]
-    return "\n".join(parts + _not_measured(last))
+    return "\n".join([*parts, *_not_measured(last), section.text(section.last_results(section.RESULTS))])
 
 
 def _peaks(last: Last) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import vitrail
-from vitrail.errors import InputError, NonFiniteOutput
+from vitrail.errors import BackendError, InputError, NonFiniteOutput
 
 TEXTS = ["short", "a much longer text that goes on and on and on, " * 6, "middling long, this", "", "short"]
 INPUTS: dict[str, list[Any]] = {
@@ -131,3 +131,29 @@ def test_numbers_that_are_none_are_an_error_that_names_the_inputs(encoder: vitra
         encoder.predict(["a", "b", "zebra", "c"])
 
     assert caught.value.rows == [2]
+
+
+@pytest.mark.parametrize("name", ["text-classification", "token-classification"])
+def test_predictions_that_are_out_of_memory_are_made_in_smaller_steps(
+    encoder: vitrail.Encoder, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    attached(encoder, name)
+    wanted = encoder.predict(TEXTS)
+    longest = max(len(text.ids) for text in encoder.tokens(TEXTS))
+    most, whole, ran = longest - 1, encoder.inference.run, []
+
+    def small(ids: torch.Tensor, packing: Any) -> torch.Tensor:
+        if len(ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        ran.append(len(ids))
+        return whole(ids, packing)
+
+    monkeypatch.setattr(encoder.inference, "run", small)
+    with pytest.raises(BackendError, match="tokens of one input"):
+        encoder.predict(TEXTS)
+    most = longest
+    found = encoder.predict(TEXTS)
+
+    assert len(ran) > 1
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(numbers(ours), numbers(theirs), atol=1e-5)

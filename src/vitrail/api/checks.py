@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from vitrail.api.batches import hidden_batches
+from vitrail.api.batches import Source, computed_batches
 from vitrail.api.encoder import Encoder
 from vitrail.api.load_encoder import load
 from vitrail.backends.inference import evaluating
+from vitrail.backends.transfers import transfers_for
 from vitrail.errors import TruncationWarning, VitrailError
 from vitrail.layers.kernels import KERNELS
 from vitrail.layers.packing import Packing
@@ -79,10 +80,10 @@ def hidden_states(encoder: Encoder, sequences: Sequence[Ids], *, run: Run | None
     boundaries = np.concatenate([[0], np.cumsum([len(ids) for ids in sequences], dtype=np.int64)])
     found = np.zeros((boundaries[-1], encoder.hidden_size), dtype=np.float32)
     budget = 1 if alone else encoder.inference.usual_batch_tokens
-    batches = hidden_batches(run, np.concatenate(sequences), boundaries, budget=budget, device=encoder.device)
+    source = Source(ids=np.concatenate(sequences), boundaries=boundaries)
     with evaluating(encoder):
-        for _, rows, _, hidden in batches:
-            found[rows] = hidden.float().cpu().numpy()
+        for done in computed_batches(run, [source], budget=budget, transfers=transfers_for(encoder.device)):
+            found[done.rows] = done.values
     return found
 
 

@@ -3,17 +3,22 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
+from torch import Tensor
 
-from vitrail.api.batches import hidden_batches
+from vitrail.api.ahead import at_row, pieces_of, tokenized_ahead
+from vitrail.api.batches import Source, computed_batches
 from vitrail.api.embeddings import Embeddings
 from vitrail.api.progress import Progress
 from vitrail.api.vector_cache import VectorCache
 from vitrail.backends.inference import evaluating
+from vitrail.backends.transfers import transfers_for
 from vitrail.errors import InputError, NonFiniteOutput, TruncationWarning
+from vitrail.layers.packing import Packing
 from vitrail.tokenization import TokenBatch
 
 if TYPE_CHECKING:
@@ -24,6 +29,8 @@ Overlong = Literal["truncate", "error", "window"]
 # Texts that a stream holds at once: enough to sort by length, little memory.
 STREAM_TEXTS = 4096
 STREAM_CHARACTERS = 16 * 2**20
+# Steps whose texts are tokenised at once beside a GPU: enough to sort by length, soon done.
+_STEPS_AHEAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +57,7 @@ def embed(
     except InputError as error:  # its row is that of the distinct texts
         if error.row is None:
             raise
-        words = str(error).removeprefix(f"row {error.row}: ")
-        raise type(error)(words, row=texts.index(wanted[error.row])) from None
+        raise at_row(error, texts.index(wanted[error.row])) from None
     if cache is not None:
         cache.put(wanted, computed)
         computed = _merge(list(distinct), found, wanted, computed)
@@ -82,19 +88,46 @@ def embed_in_chunks(texts: Iterable[str], embed_list: Callable[[list[str]], Embe
 
 
 def _compute(encoder: "Encoder", texts: Sequence[str], options: Options, progress: Progress) -> Embeddings:
-    batch = encoder.need_tokenizer().encode(
-        texts, max_length=encoder.max_length, overlong=options.overlong, prompt=options.prompt
+    """On a device that works beside the host, texts are tokenised some steps ahead of it."""
+    tokenize = partial(
+        encoder.need_tokenizer().encode,
+        max_length=encoder.max_length,
+        overlong=options.overlong,
+        prompt=options.prompt,
     )
-    skipped = 0 if encoder.pooling_spec.include_prompt else batch.prompt_tokens
-    vectors = np.zeros((len(batch.boundaries) - 1, encoder.dimensions), dtype=np.float32)
-    batches = hidden_batches(
-        encoder.inference.run, batch.ids, batch.boundaries, budget=options.batch_tokens, device=encoder.device
-    )
-    with evaluating(encoder), progress.over(len(batch.ids)) as advance:
-        for chosen, _, packing, hidden in batches:
-            vectors[chosen] = encoder.pooling(hidden, packing, skipped, options.normalize).float().cpu().numpy()
-            advance(packing.num_tokens)
-    windows = len(vectors) != len(texts)
+    transfers = transfers_for(encoder.device)
+    if transfers.ahead:
+        batches = tokenized_ahead(tokenize, pieces_of(texts, _STEPS_AHEAD * options.batch_tokens))
+        total, unit = len(texts), "texts"
+    else:
+        whole = tokenize(texts)
+        batches = iter([whole])
+        total, unit = len(whole.ids), "tokens"
+    seen: list[TokenBatch] = []
+    vectors: list[Float32[np.ndarray, "sequences dimensions"]] = []
+
+    def sources() -> Iterator[Source]:
+        for batch in batches:
+            seen.append(batch)
+            vectors.append(np.zeros((len(batch.boundaries) - 1, encoder.dimensions), dtype=np.float32))
+            yield Source(ids=batch.ids, boundaries=batch.boundaries)
+
+    def run(ids: Tensor, packing: Packing) -> Tensor:
+        skipped = 0 if encoder.pooling_spec.include_prompt else seen[-1].prompt_tokens
+        return encoder.pooling(encoder.inference.run(ids, packing), packing, skipped, options.normalize)
+
+    with evaluating(encoder), progress.over(total, unit) as advance:
+        for done in computed_batches(run, sources(), budget=options.batch_tokens, transfers=transfers):
+            vectors[done.source][done.chosen] = done.values
+            advance(len(done.chosen) if unit == "texts" else len(done.rows))
+    return _joined([_finished(batch, some, encoder, options) for batch, some in zip(seen, vectors, strict=True)])
+
+
+def _finished(
+    batch: TokenBatch, vectors: Float32[np.ndarray, "sequences hidden"], encoder: "Encoder", options: Options
+) -> Embeddings:
+    """One vector per text, as long as was asked for."""
+    windows = len(vectors) != len(batch.input_tokens)
     if windows:
         vectors = _join_windows(vectors, batch)
     if options.dimensions is not None:
@@ -107,6 +140,12 @@ def _compute(encoder: "Encoder", texts: Sequence[str], options: Options, progres
         used_tokens=batch.used_tokens,
         truncated=batch.truncated,
     )
+
+
+def _joined(parts: list[Embeddings]) -> Embeddings:
+    if len(parts) == 1:
+        return parts[0]
+    return Embeddings(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
 def _join_windows(

@@ -7,6 +7,7 @@ import torch
 
 from vitrail.api.encoder import Encoder
 from vitrail.api.task_of_encoder import found_task, known, saved_task
+from vitrail.backends.laid_out import use_gpu_kernel
 from vitrail.errors import FallbackWarning
 from vitrail.loading import load_model
 
@@ -41,10 +42,10 @@ def load(
         None: the encoder alone.
     revision: branch, tag or commit of a hub model.
     device: "auto" takes a CUDA GPU when there is one (and precision is not int8), else the CPU.
-    precision: "float32", "float16", "bfloat16", "int8", or "auto", which is float32 everywhere. "int8" quantises the
-        products of the native engine (CPU): texts and tokens several times faster, vectors nearly the same; `vitrail
-        verify --precision int8` measures how nearly. A model or machine that it cannot run on stays in float32, and a
-        FallbackWarning says why. Calling the encoder with ids is float32 in any case.
+    precision: "float32" (without TF32), "float16", "bfloat16", "int8", or "auto", which is float32 everywhere. "int8"
+        quantises the products of the native engine (CPU): texts and tokens several times faster, vectors nearly the
+        same; `vitrail verify --precision int8` measures how nearly. A model or machine that it cannot run on stays in
+        float32, and a FallbackWarning says why. Calling the encoder with ids is float32 in any case.
     threads: CPU threads of torch, for the whole process; None leaves them as they are.
     max_length: tokens a text is cut to; at most what the model's positions allow. None: what the model says.
     offline: never use the network; it is used for explicit hub names only, and not at all when they are in the cache
@@ -76,6 +77,8 @@ def load(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and quantised is None else "cpu"
     encoder = encoder.to(device)
+    if encoder.device.type == "cuda":
+        use_gpu_kernel(encoder.model)
     if quantised and (refusal := encoder.inference.native_refusal()) is not None:
         warnings.warn(f"{encoder.name} runs in float32, not in int8: {refusal}", FallbackWarning, stacklevel=2)
     return encoder

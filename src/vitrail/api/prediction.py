@@ -4,6 +4,7 @@ Sequences are sorted by length and run packed, as for embedding; the task's head
 result does not depend on what else was asked, and the native engine runs underneath where it can.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from vitrail.api.batches import token_batches
+from vitrail.api.batches import token_batches, too_large
 from vitrail.api.progress import Progress
 from vitrail.api.task_of_encoder import stream_of
 from vitrail.backends.inference import evaluating
+from vitrail.backends.transfers import transfers_for
 from vitrail.errors import InputError, NonFiniteOutput
 from vitrail.layers.packing import Packing
 from vitrail.tasks import Example
@@ -34,15 +36,21 @@ def predict(encoder: "Encoder", inputs: Sequence[Any], *, batch_tokens: int, pro
     results: list[Any] = [None] * len(examples)
     sizes = np.array([example.tokens for example in examples], dtype=np.int64)
     with evaluating(encoder), progress.over(int(sizes.sum())) as advance:
-        for chosen in token_batches(sizes, _BATCHES_SORTED * batch_tokens):
-            some = [examples[place] for place in chosen]
-            lengths = [len(sequence) for example in some for sequence in example.sequences]
-            hidden = _hidden(encoder, some, batch_tokens)
-            outputs = task(hidden, Packing.of(lengths, device=encoder.device), some)
-            _refuse_non_finite(outputs, hidden, some)
-            for place, result in zip(chosen, task.decode(outputs, some), strict=True):
+        waiting = deque(token_batches(sizes, _BATCHES_SORTED * batch_tokens))
+        while waiting:
+            chosen = waiting.popleft()
+            tokens = int(sizes[chosen].sum())
+            found = _results(encoder, [examples[place] for place in chosen], batch_tokens)
+            if found is None:
+                if len(chosen) == 1:
+                    raise too_large(tokens)
+                batch_tokens = max(1, min(batch_tokens, tokens) // 2)
+                waiting.extendleft(reversed(np.array_split(chosen, 2)))
+                transfers_for(encoder.device).let_go()
+                continue
+            for place, result in zip(chosen, found, strict=True):
                 results[place] = result
-            advance(int(sizes[chosen].sum()))
+            advance(tokens)
     return results
 
 
@@ -53,6 +61,19 @@ def rows_of(encoder: "Encoder", inputs: Sequence[Any]) -> list[dict[str, Any]]:
         if not isinstance(value, str | Mapping | list | tuple):
             raise InputError(f"is {type(value).__name__} {value!r:.40}, neither text nor pair nor row", row=row)
     return [{role: each for role, each in row.items() if role in task.asks} for row in task.rows_of(inputs)]
+
+
+def _results(encoder: "Encoder", examples: Sequence[Example], batch_tokens: int) -> Sequence[Any] | None:
+    """None where the memory is too small. The error is not kept: it would keep what was computed until then."""
+    task = encoder.need_task()
+    lengths = [len(sequence) for example in examples for sequence in example.sequences]
+    try:
+        hidden = _hidden(encoder, examples, batch_tokens)
+        outputs = task(hidden, Packing.of(lengths, device=encoder.device), examples)
+        _refuse_non_finite(outputs, hidden, examples)
+        return task.decode(outputs, examples)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def _hidden(encoder: "Encoder", examples: Sequence[Example], batch_tokens: int) -> Tensor:

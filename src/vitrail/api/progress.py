@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
-# With show_progress=None a bar appears for more tokens than this: some seconds of work on a small CPU.
-_LONG_WORK_TOKENS = 100_000
+# With show_progress=None a bar appears for more than this: of tokens some seconds on a small CPU, of texts on a GPU.
+_LONG_WORK = 100_000
 _SECONDS_BETWEEN = 0.25  # of two rewritings in a notebook
 _MOST_LINES, _BAR_WIDTH = 40, 40
 
@@ -99,25 +99,25 @@ class NotebookScreen:
 
 
 class Progress:
-    """Of tokens. show: True or False, or None to decide by the work and by where it would be seen."""
+    """Of tokens or texts. show: True or False, or None to decide by the work and by where it would be seen."""
 
     def __init__(self, show: bool | None):
         self.show = show
 
     @contextmanager
-    def over(self, total_tokens: int) -> Iterator[Callable[[int], None]]:
-        """Gives a function to be called with the tokens done since its last call."""
-        short = self.show is None and total_tokens <= _LONG_WORK_TOKENS
-        screen = None if short else open_screen(total_tokens, show=self.show)
+    def over(self, total: int, unit: str = "tokens") -> Iterator[Callable[[int], None]]:
+        """Gives a function to be called with the tokens (or texts, as `unit` says) done since its last call."""
+        short = self.show is None and total <= _LONG_WORK
+        screen = None if short else open_screen(total, show=self.show)
         if screen is None:
-            yield lambda tokens: None
+            yield lambda more: None
             return
         done = 0
 
-        def advance(tokens: int) -> None:
+        def advance(more: int) -> None:
             nonlocal done
-            done += tokens
-            screen.move(done, f"{done:,}/{total_tokens:,} tokens")
+            done = min(done + more, total)
+            screen.move(done, f"{done:,}/{total:,} {unit}")
 
         try:
             yield advance

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitrail.api.batches import hidden_batches
+from vitrail.api.batches import Source, computed_batches
 from vitrail.api.choices import checked_texts
 from vitrail.api.embeddings import Tokens
 from vitrail.backends.inference import evaluating
+from vitrail.backends.transfers import transfers_for
 from vitrail.errors import NonFiniteOutput
 from vitrail.tokenization import merge_windows
 
@@ -28,11 +29,11 @@ def embed_tokens(encoder: "Encoder", texts: Sequence[str], *, overlong: "Overlon
     placed = tokenizer.tokens(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
     batch = tokenizer.encode(texts, max_length=encoder.max_length, overlong=overlong, stride=stride)
     vectors = np.zeros((len(batch.ids), encoder.hidden_size), dtype=np.float32)
-    budget = encoder.inference.usual_batch_tokens
-    batches = hidden_batches(encoder.inference.run, batch.ids, batch.boundaries, budget=budget, device=encoder.device)
+    source = Source(ids=batch.ids, boundaries=batch.boundaries)
+    transfers, budget = transfers_for(encoder.device), encoder.inference.usual_batch_tokens
     with evaluating(encoder):
-        for _, rows, _, hidden in batches:
-            vectors[rows] = hidden.float().cpu().numpy()
+        for done in computed_batches(encoder.inference.run, [source], budget=budget, transfers=transfers):
+            vectors[done.rows] = done.values
     merged = merge_windows(batch, vectors)
     broken = [row for row, text in enumerate(merged) if not np.isfinite(text).all()]
     if broken:

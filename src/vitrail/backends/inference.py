@@ -1,7 +1,7 @@
 """Running an encoder without gradients, by the fastest path that gives its results.
 
 The path is chosen anew for every batch, so it can be neither stale nor wrong: a listener on a point (a forward hook),
-half precision or another device means the model itself runs; changed weights mean they are laid out again first.
+half precision on a CPU means the model itself runs; changed weights mean they are laid out again first.
 """
 
 import threading
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitrail.backends.laid_out import can_lay_out, free_memory, gpu_kernel, lay_out, tokens_per_step
 from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
 from vitrail.backends.survey import Survey, Surveyor, departure
@@ -26,15 +27,19 @@ from vitrail.models import EncoderModel
 TORCH = "torch"
 PREPACKED = "torch with oneDNN, weights prepacked"
 NATIVE = "native engine"
+LAID_OUT = "torch on CUDA, query, key and value in one product"
 
 Run = Callable[[Tensor, Packing], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """What the next batch runs on. precision: of its results; batch_tokens: how many tokens it likes at once."""
+    """What the next batch runs on. kernel: of attention; precision: of the results; batch_tokens: how many tokens it
+    likes at once.
+    """
 
     name: str
+    kernel: str
     precision: str
     batch_tokens: int
 
@@ -79,7 +84,7 @@ class Inference:
             return f"the model has {reason}"
         if (name := departure(self.model)) is not None:
             return f"{name} is not what the model's spec describes"
-        if any(kernel is not fused for kernel in self._surveyor.look().kernels):
+        if any(kernel not in (fused, gpu_kernel()) for kernel in self._surveyor.look().kernels):
             return f"attention was set to run on another kernel ({self.model.kernel_name})"
         for parameter in self.model.parameters():
             if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
@@ -97,19 +102,24 @@ class Inference:
         seen, threads = self._surveyor.look(), torch.get_num_threads()
         path = self._choose(seen)
         if path.name == TORCH:
-            return self.model(input_ids, packing)
+            with torch.cuda.device_of(input_ids):  # kernels in Triton start on the current device, which may be another
+                return self.model(input_ids, packing)
         with self._lock:
             if self._made is None or self._made[:2] != (seen, threads):
-                native = path.name == NATIVE
-                run: Run = NativeEngine(self.model, path.precision).run if native else prepack(self.model)
-                self._made = seen, threads, run
+                self._made = seen, threads, self._make(path)
             made = self._made
-        return made[2](input_ids, packing)
+        with torch.cuda.device_of(input_ids):
+            return made[2](input_ids, packing)
 
     def forget(self) -> None:
         """Drop the laid-out weights; the next batch makes them again."""
         with self._lock:
             self._made = None
+
+    def _make(self, path: Path) -> Run:
+        if path.name == NATIVE:
+            return NativeEngine(self.model, path.precision).run
+        return (lay_out if path.name == LAID_OUT else prepack)(self.model)
 
     def _choose(self, seen: Survey) -> Path:
         chosen = self._chosen
@@ -120,13 +130,24 @@ class Inference:
     def _path(self, seen: Survey) -> Path:
         parameter = next(self.model.parameters())
         own = str(parameter.dtype).removeprefix("torch.")
-        # a GPU wants work to fill it; a CPU does best with a batch near its caches
-        usual = 65536 if parameter.device.type == "cuda" else 2048
+        kernel, usual = self.model.kernel_name, self._usual_batch_tokens(parameter)
         if seen.watched or departure(self.model) is not None:
-            return Path(name=TORCH, precision=own, batch_tokens=usual)
+            return Path(name=TORCH, kernel=kernel, precision=own, batch_tokens=usual)
+        if can_lay_out(self.model):
+            if kernel == "fused":
+                kernel = getattr(gpu_kernel(), "__name__", "unnamed")
+            return Path(name=LAID_OUT, kernel=kernel, precision=own, batch_tokens=usual)
         if self.native_refusal() is None:
-            return Path(name=NATIVE, precision=self.precision or own, batch_tokens=16384)
-        return Path(name=PREPACKED if can_prepack(self.model) else TORCH, precision=own, batch_tokens=usual)
+            return Path(name=NATIVE, kernel="the engine's own", precision=self.precision or own, batch_tokens=16384)
+        name = PREPACKED if can_prepack(self.model) else TORCH
+        return Path(name=name, kernel=kernel, precision=own, batch_tokens=usual)
+
+    def _usual_batch_tokens(self, parameter: Tensor) -> int:
+        """A GPU wants work to fill it, as far as its memory goes; a CPU does best with a batch near its caches."""
+        if parameter.device.type != "cuda":
+            return 2048
+        free = free_memory(parameter.device)
+        return tokens_per_step(self.model.spec, free_bytes=free, bytes_each=parameter.element_size())
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self.model, "precision": self.precision}

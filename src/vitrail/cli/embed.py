@@ -1,12 +1,24 @@
 """`vitrail embed`: files of texts into a file of vectors."""
 
 import sys
+from functools import partial
 from io import TextIOBase
 from typing import Annotated, cast
 
 import typer
 
-from vitrail.cli.options import BatchTokens, Device, Format, Inputs, Offline, Overwrite, Precision, Revision, Threads
+from vitrail.cli.options import (
+    BatchTokens,
+    Device,
+    Devices,
+    Format,
+    Inputs,
+    Offline,
+    Overwrite,
+    Precision,
+    Revision,
+    Threads,
+)
 
 
 def embed(
@@ -29,6 +41,7 @@ def embed(
     ] = "truncate",
     precision: Precision = "auto",
     device: Device = "auto",
+    devices: Devices = None,
     threads: Threads = None,
     batch_tokens: BatchTokens = None,
     offline: Offline = False,
@@ -51,20 +64,43 @@ def embed(
         overlong=overlong,
         batch_tokens=batch_tokens,
     )
+    first, *others = _chosen_devices(device, devices, output)
     check_paths(inputs, output, file_format=file_format, tokens=tokens, overwrite=overwrite)
 
     import vitrail
 
-    encoder = vitrail.load(
-        model, revision=revision, device=device, precision=precision, threads=threads, offline=offline
-    )
+    load = partial(vitrail.load, model, revision=revision, precision=precision, threads=threads, offline=offline)
+    encoder = load(device=first)
     if output == "-":
         stdout = cast(TextIOBase, sys.stdout)
         report = embed_to_stream(encoder, inputs, stdout, options=options, column=column, file_format=file_format)
     else:
         report = embed_job(
-            encoder, inputs, output, options=options, column=column, file_format=file_format, overwrite=overwrite
+            encoder,
+            inputs,
+            output,
+            options=options,
+            column=column,
+            file_format=file_format,
+            overwrite=overwrite,
+            helpers=[partial(load, device=each) for each in others],
         )
     print(f"vitrail: {report}", file=sys.stderr)
     if report.errors:
         raise typer.Exit(1)
+
+
+def _chosen_devices(device: str, devices: str | None, output: str) -> list[str]:
+    """One for each process; the first is this one's."""
+    if devices is None:
+        return [device]
+    chosen = [name.strip() for name in devices.split(",")]
+    if device != "auto":
+        raise ValueError(f"--device {device} and --devices {devices}: name one of the two options")
+    if not all(chosen):
+        raise ValueError(f"--devices {devices!r}: name each device, such as cuda:0,cuda:1")
+    if len({name.partition(":")[0] for name in chosen}) > 1:
+        raise ValueError(f"--devices {devices}: their numbers would round differently; name devices of one kind")
+    if output == "-" and len(chosen) > 1:
+        raise ValueError("several processes cannot write to stdout; name a file with -o")
+    return chosen

@@ -17,6 +17,9 @@ Format = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a model of the hub.")]
 Precision = Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or int8.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, …")]
+Devices = Annotated[
+    str | None, typer.Option(metavar="A,B,…", help="One process on each, such as cuda:0,cuda:1; INPUT is files then.")
+]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU.")]
 BatchTokens = Annotated[int | None, typer.Option(help="Tokens in one pass through the model.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]

@@ -21,8 +21,9 @@ from vitrail.files.output import output_format, write_json_lines, write_npy, wri
 from vitrail.files.reading import count_rows, format_of, read_rows
 from vitrail.jobs.encoding import EmbedOptions, EncoderLike, encode_part, parts_of, prompt_text, vector_size
 from vitrail.jobs.fingerprint import describe_pooling, file_state, fingerprint, is_stream
-from vitrail.jobs.partial_folder import PartialFolder, read_counts
+from vitrail.jobs.partial_folder import PartialFolder
 from vitrail.jobs.progress import EmbedReport, progress
+from vitrail.jobs.shares import Work, check_shared, share
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -62,13 +63,18 @@ def embed_job(
     column: str | None = None,
     file_format: str | None = None,
     overwrite: bool = False,
+    helpers: Sequence[Callable[[], EncoderLike]] = (),
 ) -> EmbedReport:
     """Embed every row of `inputs` into the file `output` (.parquet, .jsonl, .npy), going on where a killed run stopped.
+
+    helpers: one more process each, with the same encoder on another device (shares.py).
 
     `-` among the inputs is standard input, which cannot be resumed. Raises `FingerprintMismatch` when `OUT.partial/`
     was begun with another model, input or option, `JobError` when the disk is full or another process writes `output`.
     """
     check_paths(inputs, output, file_format=file_format, tokens=options.tokens, overwrite=overwrite)
+    if helpers:
+        check_shared(inputs)
     size = vector_size(encoder, options)
     states = {source: file_state(source) for source in inputs if not is_stream(source)}
     with PartialFolder(Path(output)) as folder:
@@ -80,15 +86,13 @@ def embed_job(
         )
         with space_on_disk(folder), progress(total_of(inputs, file_format)) as meter:
             folder.begin_or_resume(now)
-            done = [read_counts(part) for part in folder.parts()]
-            for rows_done, counts in done:
+            for number in sorted(folder.numbers()):
+                rows_done, counts = folder.counts(number)
                 meter.add(counts, rows=rows_done, resumed=True)
-            rows = read_rows(inputs, column=column, file_format=file_format)
-            for number, part in enumerate(parts_of(rows, tokens=options.tokens)):
-                if number >= len(done):
-                    computed = encode_part(encoder, part, options, size=size)
-                    folder.add(number, computed)
-                    meter.add(computed.counts(), rows=len(part))
+            work = Work(
+                inputs=inputs, output=output, column=column, file_format=file_format, options=options, size=size
+            )
+            share(work, encoder, helpers, folder, meter)
             if any(file_state(source) != state for source, state in states.items()):
                 raise JobError(f"an input changed while it was read. Delete {folder.path} and start over.")
             description = describe(encoder, options, size=size, column=column)

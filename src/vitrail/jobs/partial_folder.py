@@ -85,12 +85,23 @@ class PartialFolder:
         """The finished parts, in order."""
         return sorted(self.path.glob("part-*.parquet"))
 
+    def numbers(self) -> set[int]:
+        """Which parts are finished; when several processes write them, not always the first ones."""
+        return {int(part.stem.removeprefix("part-")) for part in self.parts()}
+
+    def counts(self, number: int) -> tuple[int, dict[str, int]]:
+        """(rows, `Part.counts`) of a finished part, from its footer."""
+        import pyarrow.parquet as pq
+
+        metadata = pq.read_metadata(self._place(number))
+        return metadata.num_rows, json.loads(metadata.metadata[b"counts"])
+
     def add(self, number: int, part: Part) -> None:
         """Write a part: whole on the disk before it has its name."""
         import pyarrow.parquet as pq
 
         table = part.table.replace_schema_metadata({"counts": json.dumps(part.counts())})
-        name = self.path / f"part-{number:06d}.parquet"
+        name = self._place(number)
         temporary = name.with_suffix(".tmp")
         pq.write_table(table, temporary, use_dictionary=False)
         flush_to_disk(temporary)
@@ -122,18 +133,13 @@ class PartialFolder:
         self.empty(but=("finished.json", "lock"))  # killed in between, the next run still sees that all is done
         shutil.rmtree(self.path)
 
+    def _place(self, number: int) -> Path:
+        return self.path / f"part-{number:06d}.parquet"
+
     def empty(self, *, but: tuple[str, ...]) -> None:
         for path in self.path.iterdir():
             if path.name not in but:
                 path.unlink()
-
-
-def read_counts(part: Path) -> tuple[int, dict[str, int]]:
-    """(rows, `Part.counts`) of a finished part, from its footer."""
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(part)
-    return metadata.num_rows, json.loads(metadata.metadata[b"counts"])
 
 
 def write_whole(path: Path, content: str) -> None:

@@ -36,7 +36,8 @@ class LearnedPositions(nn.Module):
     def position_ids(self, input_ids: Int[Tensor, " tokens"], packing: Packing) -> Int[Tensor, " tokens"]:
         """Each token's row of the table."""
         positions = packing.columns if self.padding_id is None else self._by_ids(input_ids, packing, self.padding_id)
-        if positions.numel() and int(positions.max()) >= self.max_positions:
+        within = packing.plain and packing.max_length <= self.max_length  # known without waiting for the device
+        if not within and positions.numel() and int(positions.max()) >= self.max_positions:
             raise ValueError(
                 f"a sequence of {packing.max_length} tokens needs position {int(positions.max())}, the table has "
                 f"{self.max_positions}; give at most {self.max_length} tokens"
