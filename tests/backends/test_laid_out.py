@@ -14,12 +14,10 @@ from vitrail.backends.inference import LAID_OUT, TORCH, Inference, evaluating
 from vitrail.backends.laid_out import (
     OneProductAttention,
     can_lay_out,
-    gpu_kernel,
     lay_out,
     tokens_per_step,
-    use_gpu_kernel,
 )
-from vitrail.layers.kernels import KERNELS, reference
+from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
 from vitrail.models.positions import RotaryPositions
@@ -86,35 +84,24 @@ def test_layers_that_share_their_weights_are_still_one_module():
     assert laid_out.layers[0] is laid_out.layers[1]
 
 
-def test_the_kernel_for_gpus_is_used_unless_another_was_set():
+def test_a_kernel_that_was_set_is_kept():
     model = model_of()
-    assert lay_out(model).layers[0].attention.kernel is gpu_kernel()
-    assert gpu_kernel() in KERNELS.values()
-
     model.use_kernel(reference)
+
     assert lay_out(model).layers[0].attention.kernel is reference
 
 
-def test_on_a_cpu_the_kernel_for_gpus_gives_what_reference_gives():
-    query, key, value = torch.randn(3, 4, 2, 8)
-
-    found, wanted = (kernel(query, key, value, PACKING, scale=0.3) for kernel in (gpu_kernel(), reference))
-
-    torch.testing.assert_close(found, wanted)
-
-
-def test_training_takes_the_kernel_for_gpus_and_autocast_gives_it_half_types(monkeypatch: pytest.MonkeyPatch):
+def test_autocast_gives_the_kernel_half_types_where_positions_turn_them_too():
     seen = []
 
     def spy(query, key, value, packing, **options):
         seen.append((query.dtype, key.dtype, value.dtype, options["dropout"]))
         return reference(query, key, value, packing, **options)
 
-    monkeypatch.setattr("vitrail.backends.laid_out.gpu_kernel", lambda: spy)
     rotary = RotaryPositions(bases=(100.0, 100.0), rotary_dim=4, scaling=1.0)
     weights = replace(ORIGINAL.dropout, attention_weights=0.25)
     model = model_of(replace(ORIGINAL, positions=(rotary,), dropout=weights)).train()
-    use_gpu_kernel(model)
+    model.use_kernel(spy)
     with torch.autocast("cpu", torch.bfloat16):
         model(IDS, PACKING).sum().backward()
 
@@ -180,7 +167,7 @@ def test_a_little_less_free_memory_does_not_cut_the_batches_otherwise():
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_runtime_says_the_path_the_kernel_and_the_tokens_of_a_step():
     encoder = Encoder.from_spec(ORIGINAL)
-    wanted = {"backend": f"{LAID_OUT}, up to 2,048 tokens a step", "kernel": gpu_kernel().__name__}
+    wanted = {"backend": f"{LAID_OUT}, up to 2,048 tokens a step", "kernel": "fused"}
     assert encoder.runtime.items() >= wanted.items()
 
     before = torch.backends.cuda.matmul.allow_tf32

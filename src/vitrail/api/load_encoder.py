@@ -7,7 +7,6 @@ import torch
 
 from vitrail.api.encoder import Encoder
 from vitrail.api.task_of_encoder import found_task, known, saved_task
-from vitrail.backends.laid_out import use_gpu_kernel
 from vitrail.errors import FallbackWarning
 from vitrail.loading import load_model
 
@@ -77,8 +76,6 @@ def load(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and quantised is None else "cpu"
     encoder = encoder.to(device)
-    if encoder.device.type == "cuda":
-        use_gpu_kernel(encoder.model)
     if quantised and (refusal := encoder.inference.native_refusal()) is not None:
         warnings.warn(f"{encoder.name} runs in float32, not in int8: {refusal}", FallbackWarning, stacklevel=2)
     return encoder

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitrail.backends.laid_out import can_lay_out, free_memory, gpu_kernel, lay_out, tokens_per_step
+from vitrail.backends.laid_out import can_lay_out, free_memory, lay_out, tokens_per_step
 from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
 from vitrail.backends.survey import Survey, Surveyor, departure
 from vitrail.errors import BackendError
 from vitrail.layers.eval_mode import eval_mode
-from vitrail.layers.kernels import fused
+from vitrail.layers.kernels import fused, triton
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel
 
@@ -84,7 +84,7 @@ class Inference:
             return f"the model has {reason}"
         if (name := departure(self.model)) is not None:
             return f"{name} is not what the model's spec describes"
-        if any(kernel not in (fused, gpu_kernel()) for kernel in self._surveyor.look().kernels):
+        if any(kernel is not fused for kernel in self._surveyor.look().kernels):
             return f"attention was set to run on another kernel ({self.model.kernel_name})"
         for parameter in self.model.parameters():
             if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
@@ -131,11 +131,11 @@ class Inference:
         parameter = next(self.model.parameters())
         own = str(parameter.dtype).removeprefix("torch.")
         kernel, usual = self.model.kernel_name, self._usual_batch_tokens(parameter)
+        if kernel == "fused" and triton.runs(parameter):
+            kernel = "fused, on the GPU by Triton"
         if seen.watched or departure(self.model) is not None:
             return Path(name=TORCH, kernel=kernel, precision=own, batch_tokens=usual)
         if can_lay_out(self.model):
-            if kernel == "fused":
-                kernel = getattr(gpu_kernel(), "__name__", "unnamed")
             return Path(name=LAID_OUT, kernel=kernel, precision=own, batch_tokens=usual)
         if self.native_refusal() is None:
             return Path(name=NATIVE, kernel="the engine's own", precision=self.precision or own, batch_tokens=16384)

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitrail.layers.attention import SelfAttention
-from vitrail.layers.kernels import KERNELS, AttentionKernel, fused
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.relation import Relation
 from vitrail.models import EncoderModel, EncoderSpec
@@ -72,19 +71,7 @@ def lay_out(model: EncoderModel) -> EncoderModel:
             if type(child) is SelfAttention and _is_plain(child):
                 done.setdefault(id(child), OneProductAttention(child))
                 setattr(module, name, done[id(child)])
-    use_gpu_kernel(laid_out)
     return laid_out.eval()
-
-
-def gpu_kernel() -> AttentionKernel:
-    """The kernel made for a packed stream on a GPU; on a CPU it is `fused`."""
-    return KERNELS.get("packed_gpu", fused)
-
-
-def use_gpu_kernel(model: EncoderModel) -> None:
-    """Let a model on a GPU compute attention as is best there, with gradients too, unless a kernel was set on it."""
-    if all(module.kernel is fused for module in model.modules() if isinstance(module, SelfAttention)):
-        model.use_kernel(gpu_kernel())
 
 
 def tokens_per_step(spec: EncoderSpec, *, free_bytes: int, bytes_each: int) -> int:

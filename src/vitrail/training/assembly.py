@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from vitrail.api import load
-from vitrail.backends.laid_out import use_gpu_kernel
 from vitrail.errors import DataWarning, FallbackWarning, TrainingError
 from vitrail.tasks import TASKS, Example, Task, labels_of
 from vitrail.training.building import build_encoder, build_task, set_dropout
@@ -89,8 +88,6 @@ class _Run:
             shard(encoder, self.processes, torch.device(self.device).type)
         else:
             encoder.to(self.device)
-        if encoder.device.type == "cuda":
-            use_gpu_kernel(encoder.model)
         distillation = None
         if config.distill is not None:
             teacher = load_teacher(config.distill, task.name, model=config.model, device=self.device)
