@@ -1,5 +1,6 @@
 """Lets vitrail be imported where only the repository is: not installed, and without jaxtyping, which says shapes."""
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ class _Annotation:
 
 
 def make_importable() -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is a folder; nobody shall wait for a network
     if find_spec("vitrail") is None:
         sys.path.insert(0, str(SOURCE))
     if find_spec("jaxtyping") is None:

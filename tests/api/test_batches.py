@@ -1,5 +1,6 @@
 """Batches: which sequences, in which order, and what happens when the memory is too small for them."""
 
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -227,3 +228,11 @@ def test_batches_are_the_longest_first_and_within_the_budget():
     batches = list(token_batches(LENGTHS, 8))
 
     assert [LENGTHS[batch].tolist() for batch in batches] == [[7], [5], [4, 3], [2, 1, 1, 0]]
+
+
+def test_a_single_piece_needs_no_thread():
+    threads = []
+    given = tokenized_ahead(lambda texts: threads.append(threading.current_thread()) or len(texts), iter([["a", "b"]]))
+
+    assert list(given) == [2]
+    assert threads == [threading.main_thread()]

@@ -14,6 +14,7 @@ from vitrail.backends.inference import LAID_OUT, TORCH, Inference, evaluating
 from vitrail.backends.laid_out import (
     OneProductAttention,
     can_lay_out,
+    free_memory,
     lay_out,
     tokens_per_step,
 )
@@ -176,3 +177,11 @@ def test_runtime_says_the_path_the_kernel_and_the_tokens_of_a_step():
         assert "TF32" in encoder.runtime["backend"]
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def test_free_memory_counts_what_torch_keeps_but_does_not_use(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20)
+
+    assert free_memory(torch.device("cuda:0")) == 150

@@ -28,11 +28,14 @@ def tokenized_ahead(
 
     An InputError names the row among all texts.
     """
+    piece, following = next(pieces), next(pieces, None)
+    if following is None:
+        yield tokenize(piece)
+        return
+    row = 0
     with ThreadPoolExecutor(1) as thread:
-        row, piece = 0, next(pieces)
         begun = thread.submit(tokenize, piece)
         while True:
-            following = next(pieces, None)
             try:
                 batch = begun.result()
             except InputError as error:
@@ -41,6 +44,7 @@ def tokenized_ahead(
                 yield batch
                 return
             begun, row, piece = thread.submit(tokenize, following), row + len(piece), following
+            following = next(pieces, None)
             yield batch
 
 
