@@ -6,6 +6,7 @@ Triton (it comes with torch's CUDA builds) the plain ways run.
 
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,15 @@ def runs(tensor: Tensor) -> bool:
 @cache
 def _installed() -> bool:
     return find_spec("triton") is not None
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **choices: Any) -> None:
+    """Run a kernel where its first argument, a tensor, lies: Triton alone takes the current device. An empty grid is
+    nothing to do.
+    """
+    if all(grid):
+        with torch.cuda.device_of(arguments[0]):
+            kernel[grid](*arguments, **choices)
 
 
 def bounds_of(packing: Packing) -> Int[Tensor, "2 tokens"]:

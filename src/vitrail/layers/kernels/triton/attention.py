@@ -22,6 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vitrail.layers.kernels.triton import launch
+
 _LOG2_E = tl.constexpr(1.4426950408889634)
 
 
@@ -70,11 +72,10 @@ class _Attention(torch.autograd.Function):
         tokens, heads, dim = query.shape
         out = torch.empty(tokens, heads, dim, dtype=query.dtype, device=query.device)
         exponents = torch.empty(tokens, heads, dtype=torch.float32, device=query.device)
-        launch = _Launch.of(query, key, value, places, asked, bias)
-        if tokens:
-            _forward[launch.grid(tokens, heads)](out, exponents, *launch.arguments, **launch.choices)
+        call = _Call.of(query, key, value, places, asked, bias)
+        launch(_forward, call.grid(tokens, heads), out, exponents, *call.arguments, **call.choices)
         ctx.save_for_backward(query, key, value, out, exponents)
-        ctx.launch = places, asked, bias
+        ctx.asked = places, asked, bias
         return out
 
     @staticmethod
@@ -87,27 +88,22 @@ class _Attention(torch.autograd.Function):
         of_query, of_key, of_value = (
             torch.empty_like(each, memory_format=torch.contiguous_format) for each in (query, key, value)
         )
-        launch = _Launch.of(query, key, value, *ctx.launch)
-        if len(query):
-            given = (gradient, exponents, shared)
-            _backward_queries[launch.grid(len(query), query.shape[1])](
-                of_query, *given, *launch.arguments, **launch.choices
-            )
-            _backward_keys[launch.grid(len(query), key.shape[1])](
-                of_key, of_value, *given, *launch.arguments, **launch.choices
-            )
+        call = _Call.of(query, key, value, *ctx.asked)
+        given = (gradient, exponents, shared, *call.arguments)
+        launch(_backward_queries, call.grid(len(query), query.shape[1]), of_query, *given, **call.choices)
+        launch(_backward_keys, call.grid(len(query), key.shape[1]), of_key, of_value, *given, **call.choices)
         return of_query, of_key, of_value, None, None, None
 
 
 @dataclass(frozen=True)
-class _Launch:
+class _Call:
     """What every kernel below takes after its own tensors: `arguments` at run time, `choices` when it is compiled."""
 
     arguments: tuple[Any, ...]
     choices: dict[str, Any]
 
     @classmethod
-    def of(cls, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> "_Launch":
+    def of(cls, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> "_Call":
         dim, group = query.shape[2], query.shape[1] // key.shape[1]
         block = 32 if query.dtype == torch.float32 else 64
         arguments = (

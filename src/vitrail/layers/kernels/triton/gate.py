@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vitrail.layers.kernels.triton import launch
+
 FUNCTIONS = ("relu", "gelu", "gelu_tanh", "silu")
 _BLOCK = 1024
 
@@ -27,8 +29,7 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, up: Tensor, gate: Tensor, function: str) -> Tensor:
         out = torch.empty(up.shape, dtype=up.dtype, device=up.device)
-        if up.numel():
-            _forward[_grid(up)](out, *_arguments(up, gate), FUNCTION=FUNCTIONS.index(function), BLOCK=_BLOCK)
+        launch(_forward, _grid(up), out, *_arguments(up, gate), **_choices(function))
         ctx.save_for_backward(up, gate)
         ctx.function = function
         return out
@@ -38,17 +39,17 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         up, gate = ctx.saved_tensors
         of_up, of_gate = (torch.empty(up.shape, dtype=up.dtype, device=up.device) for _ in range(2))
-        if up.numel():
-            _backward[_grid(up)](
-                *(of_up, of_gate, given.contiguous(), *_arguments(up, gate)),
-                FUNCTION=FUNCTIONS.index(ctx.function),
-                BLOCK=_BLOCK,
-            )
+        arguments = (of_up, of_gate, given.contiguous(), *_arguments(up, gate))
+        launch(_backward, _grid(up), *arguments, **_choices(ctx.function))
         return of_up, of_gate, None
 
 
 def _grid(up: Tensor) -> tuple[int, int]:
     return len(up), triton.cdiv(up.shape[1], _BLOCK)
+
+
+def _choices(function: str) -> dict[str, int]:
+    return {"FUNCTION": FUNCTIONS.index(function), "BLOCK": _BLOCK}
 
 
 def _arguments(up: Tensor, gate: Tensor) -> tuple[Any, ...]:

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vitrail.layers.kernels.triton import launch
+
 # That share out the rows backward: enough to fill a GPU.
 _PROGRAMS = 512
 
@@ -55,13 +57,14 @@ class _AddAndNormalize(torch.autograd.Function):
         tokens, size = hidden.shape
         total, normed = (torch.empty_like(hidden) for _ in range(2))
         statistics = torch.empty(2, tokens, dtype=torch.float32, device=hidden.device)
-        if tokens:
-            _forward[(tokens,)](
-                *(total, normed, statistics, hidden, found, gain, gain if shift is None else shift, tokens),
-                *(norm.epsilon, norm.dropout, norm.seed),
-                **_choices(size, norm, shifted=shift is not None),
-                KEEPING=keep,
-            )
+        launch(
+            _forward,
+            (tokens,),
+            *(total, normed, statistics, hidden, found, gain, gain if shift is None else shift, tokens),
+            *(norm.epsilon, norm.dropout, norm.seed),
+            **_choices(size, norm, shifted=shift is not None),
+            KEEPING=keep,
+        )
         ctx.save_for_backward(total, gain, statistics)
         ctx.norm, ctx.shifted, ctx.found_type = norm, shift is not None, found.dtype
         return total, normed
@@ -71,15 +74,16 @@ class _AddAndNormalize(torch.autograd.Function):
     def backward(ctx: Any, of_total: Tensor, of_normed: Tensor) -> tuple[Tensor | None, ...]:
         total, gain, statistics = ctx.saved_tensors
         tokens, size = total.shape
-        programs = min(_PROGRAMS, max(tokens, 1))
+        programs = min(_PROGRAMS, tokens)
         of_hidden, of_found = torch.empty_like(total), torch.empty_like(total, dtype=ctx.found_type)
         sums = torch.zeros(2, programs, size, dtype=torch.float32, device=total.device)
-        if tokens:
-            _backward[(programs,)](
-                *(of_hidden, of_found, sums, of_total.contiguous(), of_normed.contiguous()),
-                *(total, statistics, gain, tokens, ctx.norm.dropout, ctx.norm.seed),
-                **_choices(size, ctx.norm, shifted=ctx.shifted),
-            )
+        launch(
+            _backward,
+            (programs,),
+            *(of_hidden, of_found, sums, of_total.contiguous(), of_normed.contiguous()),
+            *(total, statistics, gain, tokens, ctx.norm.dropout, ctx.norm.seed),
+            **_choices(size, ctx.norm, shifted=ctx.shifted),
+        )
         of_gain, of_shift = sums.sum(1).to(gain.dtype).unbind()
         return of_hidden, of_found, of_gain, of_shift if ctx.shifted else None, None, None
 
