@@ -3,12 +3,12 @@
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import picture
 from benchmarks.contestants import ALL, BASE, BY_NAME, OURS
-from benchmarks.gpu import section
+from benchmarks.gpu import section as gpu
 from benchmarks.models import SHAPES
 from benchmarks.rounds import Result
 from benchmarks.workloads import COUNTS, KINDS
@@ -102,69 +102,16 @@ _WORDS = {"batch_size": "batch", "streams": "streams"}
 
 def page(last: Last) -> str:
     parts = [_HEAD]
-    if results := shown(last):
+    if shown(last):
         parts += ["![Text to vectors, MiniLM-L6 on skewed texts](benchmarks.svg)\n"]
     parts += _peaks(last)
     for model, kind in COUNTS:
         if results := last.get(("throughput", model, kind)):
             parts += _throughput(results, last.get(("peaks", "", ""), []))
-    if results := last.get(("latency", "", "")):
-        parts += [
-            "## One short text at a time\n",
-            f"200 different texts of 12 tokens in a warm process, all-MiniLM-L6-v2. {_machine(results[0])}\n",
-            "| | p50 | p99 |",
-            "|---|---|---|",
-            *(
-                f"| {label(result)} | {1000 * result['p50_seconds']:.2f} ms | {1000 * result['p99_seconds']:.2f} ms |"
-                for result in sorted(results, key=lambda result: result["p50_seconds"])
-            ),
-            "",
-        ]
-    if results := last.get(("first", "", "")):
-        parts += [
-            "## From starting a process to the first vector\n",
-            f"all-MiniLM-L6-v2, converted beforehand where a rival needs it. {_machine(results[0])}\n",
-            "| | seconds (each round) | median | × sentence-transformers |",
-            "|---|---|---|---|",
-            *(
-                f"| {label(result)} | {_rounds(result, '.2f')} | {result['median_seconds']:.2f} s | "
-                f"{_cell(result, 'times_sentence_transformers', '.2f')} |"
-                for result in sorted(results, key=lambda result: result["median_seconds"])
-            ),
-            "",
-        ]
-    if results := last.get(("import", "", "")):
-        seconds = results[0]["seconds_beyond_torch"]
-        parts += [f"Importing vitrail with every public name takes {seconds:.2f} s beyond `import torch`.\n"]
-    if results := last.get(("scale", "", "")):
-        parts += [
-            "## Streams of any length\n",
-            f"`embed_stream` over texts of 12 tokens, nothing kept. {_machine(results[0])}\n",
-            "| | texts | tokens/s | peak memory |",
-            "|---|---|---|---|",
-            *(
-                f"| {label(result)} | {stream['texts']:,} | {12 * stream['texts_per_second']:,.0f} | "
-                f"{stream['peak_bytes'] / 2**20:,.0f} MiB |"
-                for result in results
-                for stream in result["streams"]
-            ),
-            "",
-        ]
-    if results := last.get(("quality", "", "")):
-        parts += [
-            "## What the precision costs\n",
-            "The same weights (all-MiniLM-L6-v2): retrieval on Cranfield (1,400 abstracts, 225 queries), similarity on "
-            "the test part of STS-B (1,379 pairs).\n",
-            "| | Cranfield nDCG@10 | STS-B Spearman × 100 |",
-            "|---|---|---|",
-            *(
-                f"| {label(result)} | {result['cranfield_ndcg_at_10']:.4f} | {result['stsb_spearman']:.2f} |"
-                for result in results
-                if _failure(result) is None
-            ),
-            "",
-        ]
-    return "\n".join([*parts, *_not_measured(last), section.text(section.last_results(section.RESULTS))])
+    for measurement, section in _SECTIONS.items():
+        if results := last.get((measurement, "", "")):
+            parts += section(results)
+    return "\n".join([*parts, *_not_measured(last), gpu.text(gpu.last_results(gpu.RESULTS))])
 
 
 def _peaks(last: Last) -> list[str]:
@@ -229,6 +176,81 @@ def comparisons(results: Sequence[Result]) -> list[str]:
             )
             lines.append(f"{ours['contestant']} is {ratio:.2f} × its best {ours['precision']} rival ({label(best)})")
     return lines
+
+
+def _latency(results: list[Result]) -> list[str]:
+    return [
+        "## One short text at a time\n",
+        f"200 different texts of 12 tokens in a warm process, all-MiniLM-L6-v2. {_machine(results[0])}\n",
+        "| | p50 | p99 |",
+        "|---|---|---|",
+        *(
+            f"| {label(result)} | {1000 * result['p50_seconds']:.2f} ms | {1000 * result['p99_seconds']:.2f} ms |"
+            for result in sorted(results, key=lambda result: result["p50_seconds"])
+        ),
+        "",
+    ]
+
+
+def _first(results: list[Result]) -> list[str]:
+    return [
+        "## From starting a process to the first vector\n",
+        f"all-MiniLM-L6-v2, converted beforehand where a rival needs it. {_machine(results[0])}\n",
+        "| | seconds (each round) | median | × sentence-transformers |",
+        "|---|---|---|---|",
+        *(
+            f"| {label(result)} | {_rounds(result, '.2f')} | {result['median_seconds']:.2f} s | "
+            f"{_cell(result, 'times_sentence_transformers', '.2f')} |"
+            for result in sorted(results, key=lambda result: result["median_seconds"])
+        ),
+        "",
+    ]
+
+
+def _imports(results: list[Result]) -> list[str]:
+    seconds = results[0]["seconds_beyond_torch"]
+    return [f"Importing vitrail with every public name takes {seconds:.2f} s beyond `import torch`.\n"]
+
+
+def _scale(results: list[Result]) -> list[str]:
+    return [
+        "## Streams of any length\n",
+        f"`embed_stream` over texts of 12 tokens, nothing kept. {_machine(results[0])}\n",
+        "| | texts | tokens/s | peak memory |",
+        "|---|---|---|---|",
+        *(
+            f"| {label(result)} | {stream['texts']:,} | {12 * stream['texts_per_second']:,.0f} | "
+            f"{stream['peak_bytes'] / 2**20:,.0f} MiB |"
+            for result in results
+            for stream in result["streams"]
+        ),
+        "",
+    ]
+
+
+def _quality(results: list[Result]) -> list[str]:
+    return [
+        "## What the precision costs\n",
+        "The same weights (all-MiniLM-L6-v2): retrieval on Cranfield (1,400 abstracts, 225 queries), similarity on "
+        "the test part of STS-B (1,379 pairs).\n",
+        "| | Cranfield nDCG@10 | STS-B Spearman × 100 |",
+        "|---|---|---|",
+        *(
+            f"| {label(result)} | {result['cranfield_ndcg_at_10']:.4f} | {result['stsb_spearman']:.2f} |"
+            for result in results
+            if _failure(result) is None
+        ),
+        "",
+    ]
+
+
+_SECTIONS: dict[str, Callable[[list[Result]], list[str]]] = {
+    "latency": _latency,
+    "first": _first,
+    "import": _imports,
+    "scale": _scale,
+    "quality": _quality,
+}
 
 
 def _not_measured(last: Last) -> list[str]:
