@@ -13,8 +13,8 @@ Run = Callable[[int, Path], dict[str, Any]]  # (seed, folder of the run) -> metr
 
 
 def _training(name: str, *, after: str | None = None, draws: bool = False, baselines: bool = False) -> Run:
-    """NAME.yaml with a seed. after: another, on the same training rows, whose model it begins with. draws: the seed also
-    draws the training rows. baselines: score them on the test data.
+    """NAME.yaml with a seed. after: another, on the same training rows, whose model it begins with. draws: the seed
+    also draws the training rows. baselines: score them on the test data.
     """
 
     def run(seed: int, folder: Path) -> dict[str, Any]:

@@ -149,7 +149,8 @@ MIND = (
     "  Where tokens are deleted it has no such help. Leave-one-out likewise, in its two forms.",
     "- Normalised AOPC is of short texts only, as its bounds are searched for.",
     "- A planted word that is masked leaves a guess among four labels, so about 0.75 is the most that can be needed.",
-    "- Methods are scored on the same texts, so two whose intervals overlap a little may still differ.",
+    "- Methods are scored on the same texts, so two whose intervals overlap may still differ. Where a table says how",
+    "  far a method is ahead of the next, that is the mean of the differences text by text; ◆: the bounds exclude 0.",
 )
 
 
@@ -185,13 +186,25 @@ def _table(protocol: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
         key=lambda name: (-1 if better else 1) * values[name, key]["mean"],
     )
     heads = [f"{measure} {'↑' if better else '↓'}" for measure, better in measures]
+    leads = {line["method"]: line["lead"] for line in lines if line["measure"] == key and line.get("lead")}
+    rows = {line["method"]: line["rows"] for line in lines}
+    if leads:
+        heads.insert(1, "ahead of the next by")
     paper = explanation.PROTOCOLS[protocol].paper
     found = [f"### {protocol} ({lines[0]['rows']} texts; {paper})", "", "| method | " + " | ".join(heads) + " |"]
     found.append("|---" * (len(heads) + 1) + "|")
     for name in methods:
-        cells = ["{mean:.3f} ({low:.3f} to {high:.3f})".format(**values[name, measure]) for measure, _ in measures]
+        cells = [_shown(values[name, measure]) for measure, _ in measures]
+        if rows[name] < max(rows.values()):
+            cells[0] += f", {rows[name]} texts"
+        if leads:
+            cells.insert(1, _shown(leads[name]) + (" ◆" if leads[name]["low"] > 0 else "") if name in leads else "")
         found.append(f"| {name} | " + " | ".join(cells) + " |")
     return [*found, ""]
+
+
+def _shown(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 
 def _beside_the_papers(lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,5 +1,6 @@
 """`explanation.score`: how far the methods can be trusted, on one model and on data of the user's own."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from vitrail.explanation.explain import readings_for
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import planted_tokens
 from vitrail.explanation.faithfulness.protocols import PROTOCOLS, Order, Protocol, order_of
-from vitrail.explanation.faithfulness.scores import RANDOM, Measured, Scores, interval
+from vitrail.explanation.faithfulness.scores import RANDOM, Measured, Scores, interval, with_leads
 from vitrail.explanation.methods import METHODS
 from vitrail.explanation.targets import targets_of
 from vitrail.tracing import Reading
@@ -42,7 +43,7 @@ def score(
     """
     chosen = [name for name in _known(methods, METHODS, "method") if name != RANDOM]
     judged_by = _protocols(protocols)
-    found: dict[tuple[str, str, str], list[float]] = {}
+    found: dict[tuple[str, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     left_out: dict[str, str] = {}
     generator = np.random.default_rng(seed)
     used = 0
@@ -55,30 +56,35 @@ def score(
             orders = {name: [order_of(each, judge)] for name, each in _explained(judge, chosen, left_out)}
             orders[RANDOM] = [generator.permutation(judge.words) for _ in range(RANDOM_DRAWS)]
             for protocol in judged_by:
-                for key, value in _judged(judge, protocol, orders):
-                    found.setdefault(key, []).append(value)
+                for (method, measure), value in _judged(judge, protocol, orders):
+                    found[protocol.name, measure][method][done] = value
         if progress is not None:
             progress(done + 1, len(data))
     if not used:
         raise ExplanationError("no input has two tokens to choose from; give longer texts")
+    measured: list[Measured] = []
+    for protocol in judged_by:
+        for measure, better in protocol.measures.items():
+            of_methods = found[protocol.name, measure]
+            figures = [
+                Measured(
+                    method=method,
+                    protocol=protocol.name,
+                    measure=measure,
+                    more_is_better=better,
+                    values=interval(list(of_methods[method].values()), seed=seed),
+                    rows=len(of_methods[method]),
+                )
+                for method in (*chosen, RANDOM)
+                if method in of_methods
+            ]
+            measured += with_leads(figures, of_methods, seed=seed) if figures else []
+    place = {method: number for number, method in enumerate((*chosen, RANDOM))}
     return Scores(
         model=encoder.name or "an encoder",
         weights_sha256=encoder.weights_sha256,
         rows=used,
-        measured=tuple(
-            Measured(
-                method=method,
-                protocol=protocol.name,
-                measure=measure,
-                more_is_better=better,
-                values=interval(values, seed=seed),
-                rows=len(values),
-            )
-            for method in (*chosen, RANDOM)
-            for protocol in judged_by
-            for measure, better in protocol.measures.items()
-            if (values := found.get((method, protocol.name, measure)))
-        ),
+        measured=tuple(sorted(measured, key=lambda each: place[each.method])),
         left_out=left_out,
     )
 
@@ -126,12 +132,12 @@ def _explained(
 
 def _judged(
     judge: Judge, protocol: Protocol, orders: Mapping[str, Sequence[Order]]
-) -> Iterator[tuple[tuple[str, str, str], float]]:
-    """((method, protocol, measure), value); of a method with several orders the mean."""
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """((method, measure), value); of a method with several orders the mean."""
     if not protocol.fits(judge):
         return
     judge.ask((form for some in orders.values() for order in some for form in protocol.forms(order)), protocol.how)
     for method, some in orders.items():
         values = [protocol.judged(judge, order) for order in some]
         for measure in protocol.measures:
-            yield (method, protocol.name, measure), float(np.mean([each[measure] for each in values]))
+            yield (method, measure), float(np.mean([each[measure] for each in values]))

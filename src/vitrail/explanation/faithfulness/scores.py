@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,11 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One figure. more_is_better: of the measure. rows: the inputs it is the mean of."""
+    """One figure. more_is_better: of the measure. rows: the inputs it is the mean of.
+
+    lead: how far it is better than the method that follows it in the order, input by input, where both were measured on
+        the same ones; above 0 throughout, the order of the two is no accident of the inputs. None for the last.
+    """
 
     method: str
     protocol: str
@@ -36,6 +41,7 @@ class Measured:
     more_is_better: bool
     values: Interval
     rows: int
+    lead: Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +86,21 @@ class Scores:
         ]
 
     def table(self) -> str:
-        """Markdown: a row for each method, a column for each measure (↑ more is better, ↓ less)."""
+        """Markdown: a row for each method, a column for each measure (↑ more is better, ↓ less).
+
+        A figure of fewer inputs than others of its protocol says of how many.
+        """
         columns = list(
             dict.fromkeys((each.protocol, each.measure, "↑" if each.more_is_better else "↓") for each in self.measured)
         )
-        cells = {(each.method, each.protocol, each.measure): str(each.values) for each in self.measured}
+        most = {
+            protocol: max(each.rows for each in self.measured if each.protocol == protocol) for protocol, *_ in columns
+        }
+        cells = {
+            (each.method, each.protocol, each.measure): str(each.values)
+            + (f", {each.rows} texts" if each.rows < most[each.protocol] else "")
+            for each in self.measured
+        }
         heads = [f"{protocol}: {measure} {arrow}" for protocol, measure, arrow in columns]
         lines = ["| method | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
         for method in dict.fromkeys(each.method for each in self.measured):
@@ -99,8 +115,9 @@ class Scores:
             lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
             measured = tuple(
                 Measured(
-                    **{name: line[name] for name in Measured.__dataclass_fields__}
+                    **{name: line[name] for name in Measured.__dataclass_fields__ if name in line}
                     | {"values": Interval(**line["values"])}
+                    | {"lead": Interval(**line["lead"]) if line.get("lead") else None}
                 )
                 for line in lines
             )
@@ -115,6 +132,21 @@ class Scores:
     def json_lines(self) -> str:
         about = {"model": self.model, "weights_sha256": self.weights_sha256}
         return "".join(json.dumps(about | asdict(each), ensure_ascii=False) + "\n" for each in self.measured)
+
+
+def with_leads(measured: Sequence[Measured], found: Mapping[str, Mapping[int, float]], *, seed: int) -> list[Measured]:
+    """The figures of one measure, each with its lead over the next in the order.
+
+    found: of each method, the value of each input.
+    """
+    sign = 1 if measured[0].more_is_better else -1
+    order = sorted(measured, key=lambda each: -sign * each.values.mean)
+    leads: dict[str, Interval] = {}
+    for better, worse in pairwise(order):
+        one, other = found[better.method], found[worse.method]
+        if one.keys() == other.keys():
+            leads[better.method] = interval([sign * (one[row] - other[row]) for row in one], seed=seed)
+    return [replace(each, lead=leads.get(each.method)) for each in measured]
 
 
 def interval(values: Sequence[float], *, seed: int, texts: Sequence[int] | None = None) -> Interval:
