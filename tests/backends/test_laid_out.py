@@ -10,6 +10,7 @@ from torch import nn
 from strategies import encoder_specs, packings, some
 from vitrail.api import Encoder
 from vitrail.backends import inference as room
+from vitrail.backends.activated import ActivatedFeedForward, activates_faster
 from vitrail.backends.inference import LAID_OUT, TORCH, Inference, evaluating
 from vitrail.backends.laid_out import (
     OneProductAttention,
@@ -18,7 +19,8 @@ from vitrail.backends.laid_out import (
     lay_out,
     tokens_per_step,
 )
-from vitrail.layers.kernels import reference
+from vitrail.layers.feed_forward import FeedForward
+from vitrail.layers.kernels import reference, triton
 from vitrail.layers.packing import Packing
 from vitrail.models import EncoderModel, EncoderSpec
 from vitrail.models.positions import RotaryPositions
@@ -48,6 +50,31 @@ def test_any_spec_laid_out_gives_what_the_model_gives(spec: EncoderSpec, packing
     ids = torch.randint(0, spec.vocab_size, (packing.num_tokens,))
     with torch.inference_mode():
         torch.testing.assert_close(lay_out(model)(ids, packing), model(ids, packing), atol=1e-5, rtol=1e-4)
+
+
+@some(8)
+@given(spec=encoder_specs(), packing=packings())
+def test_with_the_activation_inside_the_product_too(spec: EncoderSpec, packing: Packing):
+    """On a CPU the kernel runs in Triton's interpreter, there in float32."""
+    model = model_of(spec)
+    ids = torch.randint(0, spec.vocab_size, (packing.num_tokens,))
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr("vitrail.backends.laid_out.activates_faster", lambda *_: True)
+        laid_out = lay_out(model)
+        assert isinstance(laid_out.layers[0].feed_forward, ActivatedFeedForward)
+        torch.testing.assert_close(laid_out(ids, packing), model(ids, packing), atol=1e-5, rtol=1e-4)
+
+
+def test_the_faster_way_is_taken_and_never_the_less_exact_one(monkeypatch: pytest.MonkeyPatch):
+    feed_forward = model_of().layers[0].feed_forward
+    times = {FeedForward: 2.0, ActivatedFeedForward: 1.0}
+    monkeypatch.setattr("vitrail.backends.activated._milliseconds", lambda run, hidden: times[type(run)])
+    monkeypatch.setattr(triton, "runs", lambda tensor: True)
+
+    assert not activates_faster(feed_forward, "gelu")  # in float32
+    assert activates_faster(feed_forward.half(), "gelu")
+    times[ActivatedFeedForward] = 3.0
+    assert not activates_faster(feed_forward.half(), "gelu")
 
 
 def test_one_product_reads_the_hidden_states_and_the_kernel_gets_views_of_what_it_gives():

@@ -1,4 +1,5 @@
-"""Weights laid out for a GPU: query, key and value of a layer come from one product.
+"""Weights laid out for a GPU: query, key and value of a layer come from one product, and the activation happens inside
+the product that widens where that is faster (`activated.py`).
 
 Three products read the hidden states three times and fill the device worse than one of their joint width; attention
 then reads its three parts in place, as views. Nothing is compiled for a shape and no graph is recorded: every batch has
@@ -14,7 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitrail.backends.activated import ActivatedFeedForward, activates_faster
 from vitrail.layers.attention import SelfAttention
+from vitrail.layers.feed_forward import FeedForward
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.relation import Relation
 from vitrail.models import EncoderModel, EncoderSpec
@@ -64,6 +67,8 @@ def can_lay_out(model: EncoderModel) -> bool:
 def lay_out(model: EncoderModel) -> EncoderModel:
     """A copy of the model for inference on a GPU, which shares its parameters. Changes of them do not reach it."""
     shared = {id(parameter): parameter for parameter in model.parameters()}
+    function = model.spec.activation
+    activated: bool | None = None  # timed once, as all layers are of one shape
     laid_out = copy.deepcopy(model, shared)
     done: dict[int, nn.Module] = {}
     for module in list(laid_out.modules()):
@@ -71,6 +76,11 @@ def lay_out(model: EncoderModel) -> EncoderModel:
             if type(child) is SelfAttention and _is_plain(child):
                 done.setdefault(id(child), OneProductAttention(child))
                 setattr(module, name, done[id(child)])
+            elif type(child) is FeedForward:
+                activated = activates_faster(child, function) if activated is None else activated
+                if activated:
+                    done.setdefault(id(child), ActivatedFeedForward(child, function))
+                    setattr(module, name, done[id(child)])
     return laid_out.eval()
 
 

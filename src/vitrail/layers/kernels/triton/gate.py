@@ -58,7 +58,7 @@ def _arguments(up: Tensor, gate: Tensor) -> tuple[Any, ...]:
 
 @triton.jit
 @no_type_check
-def _function(x, FUNCTION: tl.constexpr):
+def function_and_slope(x, FUNCTION: tl.constexpr):
     """(f(x), f'(x)); the names of FUNCTIONS in their order."""
     if FUNCTION == 0:
         value = tl.maximum(x, 0.0)
@@ -85,7 +85,9 @@ def _forward(Out, Up, Gate, size, up_stride, gate_stride, FUNCTION: tl.constexpr
     row, columns = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < size
     up = tl.load(Up + row * up_stride + columns, mask=inside, other=0.0).to(tl.float32)
-    value, _ = _function(tl.load(Gate + row * gate_stride + columns, mask=inside, other=0.0).to(tl.float32), FUNCTION)
+    value, _ = function_and_slope(
+        tl.load(Gate + row * gate_stride + columns, mask=inside, other=0.0).to(tl.float32), FUNCTION
+    )
     tl.store(Out + row * size + columns, (value * up).to(Out.dtype.element_ty), mask=inside)
 
 
@@ -97,6 +99,6 @@ def _backward(OfUp, OfGate, Given, Up, Gate, size, up_stride, gate_stride, FUNCT
     given = tl.load(Given + row * size + columns, mask=inside, other=0.0).to(tl.float32)
     up = tl.load(Up + row * up_stride + columns, mask=inside, other=0.0).to(tl.float32)
     gate = tl.load(Gate + row * gate_stride + columns, mask=inside, other=0.0).to(tl.float32)
-    value, slope = _function(gate, FUNCTION)
+    value, slope = function_and_slope(gate, FUNCTION)
     tl.store(OfUp + row * size + columns, (given * value).to(OfUp.dtype.element_ty), mask=inside)
     tl.store(OfGate + row * size + columns, (given * up * slope).to(OfGate.dtype.element_ty), mask=inside)
