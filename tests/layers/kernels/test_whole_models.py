@@ -32,7 +32,7 @@ def forwards_and_backwards(model: EncoderModel, ids: torch.Tensor, packing: Pack
     return [each.double().cpu() for each in (hidden, *found)]
 
 
-@some(25)
+@some(15)
 @given(spec=encoder_specs(), packing=packings())
 def test_any_model_computes_the_same_with_the_kernels_of_a_gpu(spec: EncoderSpec, packing: Packing):
     exact = model_of(spec).double()

@@ -106,6 +106,8 @@ class _Call:
     def of(cls, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> "_Call":
         dim, group = query.shape[2], query.shape[1] // key.shape[1]
         block = 32 if query.dtype == torch.float32 else 64
+        # with four warps these would not fit the registers (seen in what is compiled for an H100)
+        large = query.dtype == torch.float32 or dim > 64 or asked.dropout > 0
         arguments = (
             *(query, key, value, places.first, places.end),
             places.first if places.columns is None else places.columns,
@@ -125,7 +127,7 @@ class _Call:
             "WINDOWED": asked.window is not None,
             "BIASED": bias is not None,
             "DROPPING": asked.dropout > 0,
-            "num_warps": 4,
+            "num_warps": 8 if large else 4,
         }
         return cls(arguments, choices)
 

@@ -6,7 +6,7 @@ A program makes one tile of the result; tiles that share columns of the weights 
 the cache. Sums are in float32, and so is the activation.
 """
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -17,33 +17,34 @@ from torch import Tensor, nn
 from vitrail.layers.kernels.triton import launch
 from vitrail.layers.kernels.triton.gate import FUNCTIONS, function_and_slope
 
-_ROWS, _DEPTH, _TILES_TOGETHER = 128, 64, 8
-
 
 def activated_linear(
     values: Float[Tensor, "tokens inputs"], linear: nn.Linear, function: str, gate: nn.Linear | None = None
 ) -> Float[Tensor, "tokens outputs"]:
     """function: one of `gate.FUNCTIONS`; of `linear`'s result, or, where there is a gate, of the gate's."""
-    tokens, outputs, columns = len(values), linear.out_features, 64 if gate is not None else 128
+    tokens, outputs = len(values), linear.out_features
     out = torch.empty(tokens, outputs, dtype=values.dtype, device=values.device)
     other, biased = linear if gate is None else gate, linear.bias is not None
+    choices = _choices(linear.in_features, outputs, function, gated=gate is not None, biased=biased)
+    tiles = triton.cdiv(tokens, choices["ROWS"]) * triton.cdiv(outputs, choices["COLUMNS"])
     biases = (linear.bias, other.bias) if biased else (values, values)
-    launch(
-        _product,
-        (triton.cdiv(tokens, _ROWS) * triton.cdiv(outputs, columns),),
-        *(out, values.contiguous(), linear.weight, other.weight, *biases, tokens),
-        OUTPUTS=outputs,
-        INPUTS=linear.in_features,
-        FUNCTION=FUNCTIONS.index(function),
-        GATED=gate is not None,
-        BIASED=biased,
-        ROWS=_ROWS,
-        COLUMNS=columns,
-        DEPTH=_DEPTH,
-        TOGETHER=_TILES_TOGETHER,
-        num_warps=8,
-    )
+    launch(_product, (tiles,), out, values.contiguous(), linear.weight, other.weight, *biases, tokens, **choices)
     return out
+
+
+def _choices(inputs: int, outputs: int, function: str, *, gated: bool, biased: bool) -> dict[str, Any]:
+    return {
+        "OUTPUTS": outputs,
+        "INPUTS": inputs,
+        "FUNCTION": FUNCTIONS.index(function),
+        "GATED": gated,
+        "BIASED": biased,
+        "ROWS": 128,
+        "COLUMNS": 64 if gated else 128,
+        "DEPTH": 64,
+        "TOGETHER": 8,
+        "num_warps": 8,
+    }
 
 
 @triton.jit
