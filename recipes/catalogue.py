@@ -12,21 +12,20 @@ FOLDER = Path(__file__).parent
 Run = Callable[[int, Path], dict[str, Any]]  # (seed, folder of the run) -> metrics of the test data
 
 
-def _training(name: str, *, after: str | None = None, draws: bool = False, baselines: bool = False) -> Run:
-    """NAME.yaml with a seed. after: another, on the same training rows, whose model it begins with. draws: the seed
-    also draws the training rows. baselines: score them on the test data.
+def _training(name: str, *, pretrained: bool = False, draws: bool = False, baselines: bool = False) -> Run:
+    """NAME.yaml with a seed. pretrained: it begins with the model of pretraining/NAME.yaml, on the same training rows.
+    draws: the seed also draws the training rows. baselines: score them on the test data.
     """
 
     def run(seed: int, folder: Path) -> dict[str, Any]:
         import vitrail
 
         overrides = [f"training.seed={seed}", *([f"data.seed={seed}"] if draws else [])]
-        if after is not None:
-            parts = _parts(FOLDER / f"{name}.yaml", overrides, folder.with_name(f"{folder.name}-data"))
-            before = vitrail.train(
-                FOLDER / f"{after}.yaml", folder.with_name(f"{folder.name}-before"), overrides=[*overrides, *parts]
-            )
-            overrides += [*parts, f"model.name={before.model}"]
+        if pretrained:
+            overrides += _parts(FOLDER / f"{name}.yaml", overrides, folder.with_name(f"{folder.name}-data"))
+            before = folder.with_name(f"{folder.name}-pretraining")
+            result = vitrail.train(FOLDER / "pretraining" / f"{name}.yaml", before, overrides=overrides)
+            overrides.append(f"model.name={result.model}")
         result = vitrail.train(FOLDER / f"{name}.yaml", folder, overrides=overrides)
         assert result.test is not None
         metrics: dict[str, Any] = dict(result.test)
@@ -96,7 +95,7 @@ RECIPES: Mapping[str, Recipe] = {
     "sst2": Recipe(about="SST-2, 12,000 phrases: trained", run=_training("sst2"), metric="accuracy"),
     "chnsenticorp": Recipe(
         about="Chinese hotel reviews, from an encoder built from nothing",
-        run=_training("chnsenticorp", after="chnsenticorp-pretraining", baselines=True),
+        run=_training("chnsenticorp", pretrained=True, baselines=True),
         metric="accuracy",
         above="TF-IDF of characters + LR",
     ),

@@ -33,6 +33,16 @@ def test_a_configuration_is_valid_and_in_the_catalogue(file: Path, monkeypatch: 
         described(config.model.spec, vocab_size=100, padding_id=0)
 
 
+@pytest.mark.parametrize("file", sorted((FOLDER / "pretraining").glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_pretraining_is_valid_and_belongs_to_a_recipe(file: Path):
+    config = read_config(file)
+
+    assert file.stem in RECIPES
+    assert config.task.name == "fill-mask"
+    assert config.model.spec is not None
+    assert config.data.test is None
+
+
 @pytest.mark.parametrize("file", CONFIGURATIONS, ids=lambda file: file.stem)
 def test_a_header_says_the_data_the_score_and_the_command(file: Path):
     header = "".join(line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
