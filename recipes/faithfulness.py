@@ -116,7 +116,8 @@ def _rows(file: str, column: str, labels: Sequence[str]) -> list[dict[str, str]]
 
 
 def _lines(scores: explanation.Scores, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [dict(about) | json.loads(line) for line in scores.json_lines().splitlines()]
+    lines = [dict(about) | json.loads(line) for line in scores.json_lines().splitlines()]
+    return [line | {"model": "of this recipe"} for line in lines]  # its folder is gone when this is read
 
 
 def _say(what: str) -> Any:
@@ -191,7 +192,7 @@ def _table(protocol: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
     if leads:
         heads.insert(1, "ahead of the next by")
     paper = explanation.PROTOCOLS[protocol].paper
-    found = [f"### {protocol} ({lines[0]['rows']} texts; {paper})", "", "| method | " + " | ".join(heads) + " |"]
+    found = [f"### {protocol} ({max(rows.values())} texts; {paper})", "", "| method | " + " | ".join(heads) + " |"]
     found.append("|---" * (len(heads) + 1) + "|")
     for name in methods:
         cells = [_shown(values[name, measure]) for measure, _ in measures]

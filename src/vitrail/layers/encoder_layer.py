@@ -54,7 +54,8 @@ class EncoderLayer(nn.Module):
             hidden = hidden + self.feed_forward_dropout(self.feed_forward(normed))
         else:
             found = self.attention(hidden, packing, relation)
-            _, hidden = add_and_normalize(hidden, found, self.attention_dropout, self.attention_norm, keep=False)
+            # the sum itself is let go at once
+            hidden = add_and_normalize(hidden, found, self.attention_dropout, self.attention_norm, keep=False)[1]
             found = self.feed_forward(hidden)
-            _, hidden = add_and_normalize(hidden, found, self.feed_forward_dropout, self.feed_forward_norm, keep=False)
+            hidden = add_and_normalize(hidden, found, self.feed_forward_dropout, self.feed_forward_norm, keep=False)[1]
         return self.output(hidden)

@@ -16,7 +16,7 @@ from vitrail.layers.taps import listened
 def add_and_normalize(
     hidden: Float[Tensor, "tokens hidden"],
     found: Float[Tensor, "tokens hidden"],
-    dropout: Dropout,
+    dropout: nn.Module,
     norm: nn.Module,
     *,
     keep: bool = True,
@@ -27,6 +27,7 @@ def add_and_normalize(
         return total, norm(total)
     from vitrail.layers.kernels.triton import norm as kernel
 
+    assert isinstance(dropout, Dropout)
     assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
     probability = dropout.p if dropout.training else 0.0
     chosen = kernel.Norm(
@@ -39,7 +40,7 @@ def add_and_normalize(
     return kernel.add_and_normalize(hidden, found, norm.weight, shift, chosen, keep=keep)
 
 
-def _imitable(hidden: Tensor, found: Tensor, dropout: Dropout, norm: nn.Module) -> bool:
+def _imitable(hidden: Tensor, found: Tensor, dropout: nn.Module, norm: nn.Module) -> bool:
     if not triton.runs(hidden) or type(dropout) is not Dropout or type(norm) not in (nn.LayerNorm, nn.RMSNorm):
         return False
     # under autocast the stream and its norms stay in float32, and what a product found is in half precision

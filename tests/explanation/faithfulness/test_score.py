@@ -10,7 +10,7 @@ import vitrail
 from vitrail import explanation
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import plant, planted_tokens
-from vitrail.explanation.faithfulness.scores import interval
+from vitrail.explanation.faithfulness.scores import Interval, Measured, with_leads
 from vitrail.models import EncoderSpec
 from vitrail.tasks import TASKS
 
@@ -151,3 +151,20 @@ def test_an_interval_covers_the_mean_it_was_drawn_from_nearly_always():
     found = [interval(draw.normal(3.0, 1.0, 60).tolist(), seed=0) for _ in range(100)]
 
     assert 85 <= sum(each.low <= 3.0 <= each.high for each in found) <= 100
+
+
+def test_a_lead_is_the_mean_of_the_differences_text_by_text():
+    def figure(method: str, mean: float, *, better: bool) -> Measured:
+        values = Interval(mean=mean, low=mean, high=mean)
+        return Measured(method=method, protocol="p", measure="m", more_is_better=better, values=values, rows=3)
+
+    one = {0: 0.5, 1: 0.9, 2: 0.1}
+    found = {"a": one, "b": {row: value - 0.25 for row, value in one.items()}, "c": {0: 0.0}}
+    for better in (True, False):
+        figures = [figure("c", 0.0, better=better), figure("b", 0.25, better=better), figure("a", 0.5, better=better)]
+        leads = {each.method: each.lead for each in with_leads(figures, found, seed=0)}
+        ahead = leads["a" if better else "b"]
+        assert ahead is not None
+        assert [ahead.mean, ahead.low, ahead.high] == pytest.approx([0.25] * 3)
+        assert leads["b" if better else "c"] is None  # not measured on the same texts
+        assert leads["c" if better else "a"] is None  # the last
