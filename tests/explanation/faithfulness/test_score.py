@@ -10,7 +10,7 @@ import vitrail
 from vitrail import explanation
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import plant, planted_tokens
-from vitrail.explanation.faithfulness.scores import Interval, Measured, with_leads
+from vitrail.explanation.faithfulness.scores import Interval, Measured, interval, with_leads
 from vitrail.models import EncoderSpec
 from vitrail.tasks import TASKS
 
