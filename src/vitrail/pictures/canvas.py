@@ -3,59 +3,46 @@
 A figure is made without pyplot, so nothing is kept beyond it and no display is needed.
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from vitrail.pictures.glyphs import Writing
+
 INK, SOFT = "#222222", "#9a9a9a"
 BLUE, ORANGE = "#2f6fb0", "#d9822b"
-# The common families that hold Chinese, Japanese and Korean characters.
-WIDE_FONTS = (
-    "Noto Sans CJK",
-    "Source Han",
-    "WenQuanYi",
-    "PingFang",
-    "Hiragino",
-    "SimHei",
-    "Microsoft YaHei",
-    "Droid Sans Fallback",
-)
-WIDE = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 LONGEST_LABEL = 30
+PICTURES = (".png", ".svg", ".pdf")
 
 
-def figure(width: float, height: float, *, texts: Sequence[str] = (), columns: int = 1) -> tuple[Any, list[Any]]:
-    """A figure in inches, and its axes side by side. texts: what will be written, for the choice of a font."""
+def figure(
+    width: float,
+    height: float,
+    *,
+    columns: int = 1,
+    widths: Sequence[float] | None = None,
+) -> tuple[Any, list[Any]]:
+    """A figure in inches, and its axes side by side. widths: of the axes, in parts; None where all are alike."""
     drawn = import_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained", dpi=130)
-    axes = list(drawn.subplots(1, columns, squeeze=False)[0])
+    axes = list(drawn.subplots(1, columns, squeeze=False, width_ratios=widths)[0])
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8, color=SOFT)
-    if wide_font() and any(WIDE.search(text) for text in texts):
-        import_module("matplotlib").rcParams["font.sans-serif"] = [wide_font(), "DejaVu Sans"]
     return drawn, axes
 
 
-def wide_font() -> str | None:
-    """An installed family with Chinese characters."""
-    fonts = import_module("matplotlib.font_manager").fontManager.ttflist
-    names = sorted({font.name for font in fonts})
-    return next((name for start in WIDE_FONTS for name in names if name.startswith(start)), None)
-
-
-def readable(labels: Sequence[str]) -> tuple[list[str], str | None]:
+def readable(labels: Sequence[str], writing: Writing) -> tuple[list[str], str | None]:
     """The labels as they can be drawn, and what must be said beside the picture.
 
-    Where no font holds their characters, labels become numbers: an empty box would say nothing.
+    Where no font has one of their characters, labels become numbers: two that are boxes could not be told apart.
     """
-    if wide_font() is None and any(WIDE.search(label) for label in labels):
+    if writing.absent:
         legend = ", ".join(f"{number} = {label}" for number, label in enumerate(labels, start=1))
-        words = f"No font here has these characters, so labels are numbers: {legend}. Noto Sans CJK has them."
+        words = f"No font here has all of their characters, so labels are numbers: {legend}. The Noto fonts have them."
         return [str(number) for number in range(1, len(labels) + 1)], words
-    return [shortened(label) for label in labels], None
+    return [shortened(label) for label in labels], writing.said
 
 
 def shortened(label: str) -> str:
@@ -67,6 +54,9 @@ def shortened(label: str) -> str:
 
 
 def save(drawn: Any, path: Path) -> Path:
+    """Write a file of the kind its name says. ValueError for a kind that a picture cannot be."""
+    if path.suffix.lower() not in PICTURES:
+        raise ValueError(f"cannot tell what {path.name!r} shall be; end its name in {', '.join(PICTURES)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path, facecolor="white")
     return path

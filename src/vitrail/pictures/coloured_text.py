@@ -12,9 +12,9 @@ from itertools import groupby
 from typing import Any
 
 from vitrail.pictures.canvas import INK
-from vitrail.pictures.glyphs import Writing, from_the_right, writing_of
+from vitrail.pictures.glyphs import Measure, from_the_right, writing_of
 
-WIDTH, MARGIN, LINE, SIZE = 9.0, 0.25, 0.34, 12
+WIDTH, MARGIN, LINE, SIZE = 9.0, 0.25, 0.34, 12.0
 # Of the strongest: a number below it that is against the target is not underlined.
 FAINT = 0.05
 MORE, LESS = (0.91, 0.50, 0.12), (0.16, 0.43, 0.78)
@@ -35,7 +35,7 @@ def draw_coloured_texts(panels: Sequence[Panel]) -> Any:
     """All panels, one under the other. Returns a figure of matplotlib."""
     everything = [piece for panel in panels for text in panel.texts for piece, _ in text]
     writing = writing_of([*everything, *(panel.title for panel in panels)])
-    measure = _Measure(writing)
+    measure = Measure(writing, SIZE)
     lines: list[tuple[str, Any]] = []
     for panel in panels:
         lines += [("title", part) for part in textwrap.wrap(writing.of(panel.title), 80)[:3]]
@@ -74,28 +74,6 @@ def draw_coloured_texts(panels: Sequence[Panel]) -> Any:
     return drawn
 
 
-class _Measure:
-    """Widths of pieces of text in inches, as they will be drawn."""
-
-    def __init__(self, writing: Writing):
-        self.writing = writing
-        self.families = list(writing.families)
-        self._figure = import_module("matplotlib.figure").Figure(dpi=130)
-        self._renderer = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(self._figure).get_renderer()
-
-    def __call__(self, text: str) -> float:
-        text = self.writing.of(text)
-        if not text:
-            return 0.0
-        # a blank at the end has no ink, so it is measured between two letters
-        drawn = self._figure.text(0, 0, f"|{text}|", size=SIZE, family=self.families, parse_math=False)
-        bars = self._figure.text(0, 0, "||", size=SIZE, family=self.families, parse_math=False)
-        width = drawn.get_window_extent(self._renderer).width - bars.get_window_extent(self._renderer).width
-        drawn.remove()
-        bars.remove()
-        return float(width) / 130
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Unit:
     """Pieces that are drawn as one text, so that their letters join: a word, or the blanks between two."""
@@ -108,7 +86,7 @@ class _Unit:
         return "".join(piece for piece, _ in self.pieces)
 
 
-def _wrapped(text: list[tuple[str, float]], measure: _Measure) -> list[list[tuple[float, _Unit]]]:
+def _wrapped(text: list[tuple[str, float]], measure: Measure) -> list[list[tuple[float, _Unit]]]:
     """Lines of (left edge in inches, unit). A word that is wider than a line is cut."""
     room, lines, used = WIDTH - 2 * MARGIN, [[]], 0.0  # type: ignore[var-annotated]
     base = from_the_right("".join(piece for piece, _ in text))
@@ -138,7 +116,7 @@ def _units(text: list[tuple[str, float]], base: bool) -> list[_Unit]:
     return found
 
 
-def _placed(line: list[_Unit], base: bool, measure: _Measure) -> list[tuple[float, _Unit]]:
+def _placed(line: list[_Unit], base: bool, measure: Measure) -> list[tuple[float, _Unit]]:
     """In the order in which they are seen: runs against the direction of the text are turned round."""
     seen: list[_Unit] = []
     for from_right, run in groupby(line, key=lambda unit: unit.from_right):
@@ -154,7 +132,7 @@ def _placed(line: list[_Unit], base: bool, measure: _Measure) -> list[tuple[floa
     return placed
 
 
-def _cut(unit: _Unit, room: float, measure: _Measure) -> list[_Unit]:
+def _cut(unit: _Unit, room: float, measure: Measure) -> list[_Unit]:
     if measure(unit.text) <= room:
         return [unit]
     pieces = unit.pieces
@@ -165,7 +143,7 @@ def _cut(unit: _Unit, room: float, measure: _Measure) -> list[_Unit]:
     return [part for half in halves for part in _cut(replace(unit, pieces=half), room, measure)]
 
 
-def _paint(drawn: Any, left: float, y: float, height: float, unit: _Unit, measure: _Measure) -> None:
+def _paint(drawn: Any, left: float, y: float, height: float, unit: _Unit, measure: Measure) -> None:
     """y, height: as a share of the figure's."""
     patches, lines = import_module("matplotlib.patches"), import_module("matplotlib.lines")
     whole, before = measure(unit.text), ""

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from vitrail.pictures.canvas import figure, readable, save
+from vitrail.pictures.glyphs import writing_of
 
 MOST_NUMBERS = 25
 """Labels up to which the counts are written into their squares."""
@@ -20,14 +21,15 @@ def draw_confusion(
     totals: Int64[np.ndarray, " labels"],
 ) -> tuple[Path, str | None]:
     """The picture, and what must be said beside it. Numbers are counts; colours, shares of the label's `totals`."""
-    shown, said = readable(labels)
+    writing = writing_of(labels)
+    shown, said = readable(labels, writing)
     side = max(3.6, 0.34 * len(labels) + 2.2)
-    drawn, (axis,) = figure(side + 0.8, side, texts=labels)
+    drawn, (axis,) = figure(side + 0.8, side)
     shares = counts / np.maximum(totals, 1)[:, None]
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(labels))
-    axis.set_xticks(places, shown, rotation=90 if max(map(len, shown)) > 3 else 0, fontsize=7)
-    axis.set_yticks(places, shown, fontsize=7)
+    places, fonts = range(len(labels)), {"fontsize": 7, "fontfamily": list(writing.families)}
+    axis.set_xticks(places, shown, rotation=90 if max(map(len, shown)) > 3 else 0, **fonts)
+    axis.set_yticks(places, shown, **fonts)
     axis.set_xlabel("predicted", fontsize=9)
     axis.set_ylabel("labelled", fontsize=9)
     if len(labels) <= MOST_NUMBERS:

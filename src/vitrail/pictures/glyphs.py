@@ -4,6 +4,7 @@ A character without a glyph would become an empty box that says nothing, or a wr
 in the caption.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ FIRST = "DejaVu Sans"
 # These map every character to a box, or have pictures in colours that matplotlib cannot draw.
 _NO_FONTS = ("Last Resort", "Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji", "Twemoji")
 _MOST_NAMED = 6
+_DPI = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,50 @@ def writing_of(texts: Iterable[str]) -> Writing:
     if any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in wanted) and not _shapes():
         said.append("This matplotlib neither joins nor orders letters written from the right.")
     return Writing(families=tuple(families), absent=frozenset(absent), said=" ".join(said) or None)
+
+
+class Measure:
+    """Widths of pieces of text in inches, as they will be drawn in letters of one size."""
+
+    def __init__(self, writing: Writing, size: float):
+        self.writing, self.size = writing, size
+        self.families = list(writing.families)
+        self._figure = import_module("matplotlib.figure").Figure(dpi=_DPI)
+        self._renderer = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(self._figure).get_renderer()
+        self._bars = self._pixels("||")
+
+    def __call__(self, text: str) -> float:
+        text = self.writing.of(text)
+        if not text:
+            return 0.0
+        # a blank at the end has no ink, so it is measured between two letters
+        return (self._pixels(f"|{text}|") - self._bars) / _DPI
+
+    def fitting(self, text: str, inches: float) -> str:
+        """The text, its end cut where it is wider."""
+        shown = self.writing.of(text)
+        # a letter is about as wide as it is high, so that most words need not be measured
+        if len(shown) * self.size / 60 <= inches or self(shown) <= inches:
+            return shown
+        while shown and self(f"{shown}…") > inches:
+            shown = shown[:-1]
+        return f"{shown}…"
+
+    def lines(self, text: str, inches: float) -> list[str]:
+        """The text in lines that are no wider; a word that is wider than a line is cut."""
+        found = [""]
+        for word in re.findall(r"\s*\S+", self.writing.of(text)):
+            for part in [word] if self(word.strip()) <= inches else word:
+                if self(f"{found[-1]}{part}".strip()) > inches:
+                    found.append("")
+                found[-1] += part
+        return [line.strip() for line in found]
+
+    def _pixels(self, text: str) -> float:
+        drawn = self._figure.text(0, 0, text, size=self.size, family=self.families, parse_math=False)
+        width = float(drawn.get_window_extent(self._renderer).width)
+        drawn.remove()
+        return width
 
 
 def from_the_right(text: str, *, otherwise: bool = False) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +19,12 @@ def draw_matrix(
     """said: what the numbers are; it stands below."""
     side = 0.5 * max(len(rows), len(columns))
     drawn, (axis,) = figure(min(max(side + 2.2, 5.0), 14.0), min(max(side + 1.2, 4.0), 13.0))
+    fields(axis, values, rows, columns)
+    axis.set_xlabel(said, fontsize=8, color=INK)
+    return save(drawn, path)
+
+
+def fields(axis: Any, values: Float[np.ndarray, "rows columns"], rows: Sequence[str], columns: Sequence[str]) -> None:
     axis.imshow(values, cmap="Blues", vmin=0, vmax=1)
     axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
     axis.set_yticks(range(len(rows)), rows)
@@ -26,5 +33,3 @@ def draw_matrix(
             value = float(values[row, column])
             colour = "white" if value > 0.6 else INK
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-    axis.set_xlabel(said, fontsize=8, color=INK)
-    return save(drawn, path)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from vitrail.errors import TruncationWarning
 from vitrail.explanation.layers.excitement import SAMPLE, most_exciting
 
 TEXTS = [f"Text number {n} of the sea, 北京 and 👩‍👩‍👧 café {n * n}" for n in range(40)]
@@ -65,3 +66,32 @@ def test_an_empty_corpus_has_no_places_and_one_part_must_be_named(with_task):
         most_exciting(encoder, TEXTS, head=(0, 0), top=0)
     with pytest.raises(ValueError, match="has 12 numbers"):
         most_exciting(encoder, TEXTS, direction=("layers.0.output", torch.ones(5)))
+
+
+def test_a_picture_colours_every_token_by_its_share_of_the_strongest(with_task, tmp_path, monkeypatch):
+    encoder, drawn = with_task(None), []
+    monkeypatch.setattr("vitrail.pictures.coloured_text.draw_coloured_texts", drawn.extend)
+    monkeypatch.setattr("vitrail.pictures.canvas.save", lambda figure, path: path)
+    texts = ["北京 and a long way to go. " * 30, "one 👩‍👩‍👧 café"]
+
+    with pytest.warns(TruncationWarning):
+        found = most_exciting(encoder, texts, unit=(1, 3), top=200)
+    found.picture(tmp_path / "a.png")
+
+    (title, *panels) = drawn
+    assert title.title == "unit 3 of layer 1"
+    assert title.said.startswith(found.said)
+    assert {panel.said.split(":")[0] for panel in panels} == {"row 0", "row 1"}
+    shown = {panel.said[:5]: panel.texts[0] for panel in panels}
+    assert "".join(piece for piece, _ in shown["row 1"]) == texts[1]
+    assert shown["row 0"][-1] == (" …", 0.0)
+    assert max(abs(share) for text in shown.values() for _, share in text) == pytest.approx(1)
+    values = {(p.row, p.start, p.end): p.value for p in found.places}
+    strongest = max(map(abs, values.values()))
+    assert dict(shown["row 1"])["one"] == pytest.approx(values[1, 0, 3] / strongest, abs=1e-6)
+
+
+def test_a_picture_of_texts_in_every_script_is_a_file(with_task, tmp_path):
+    path = most_exciting(with_task(None), ["北京 القطة 👩‍👩‍👧 café"], unit=(1, 3), top=3).picture(tmp_path / "a.png")
+
+    assert path.read_bytes()[:4] == b"\x89PNG"

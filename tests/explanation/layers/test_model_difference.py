@@ -84,3 +84,25 @@ def test_attention_moves_as_far_as_its_maps_are_apart(with_task):
         ]
 
     np.testing.assert_allclose(found.attention, apart / queries, atol=1e-6)
+
+
+def test_a_picture_has_a_bar_for_every_part_and_a_field_for_every_head(with_task, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("vitrail.pictures.changes.save", lambda figure, path: drawn.append(figure) or path)
+    before, after = with_task(None), with_task("text-classification", **LABELS)
+    with torch.no_grad():
+        after.model.layers[1].attention.query.weight.mul_(3)
+    found = difference(before, after, TEXTS)
+
+    found.picture(tmp_path / "a.png")
+    difference(before, prune(before, layers=[0]), TEXTS).picture(tmp_path / "b.png")
+
+    bars, layers, heads = drawn[0].axes
+
+    assert [label.get_text() for label in bars.get_yticklabels()] == [*found.weights, *found.reshaped]
+    assert [bar.get_width() for bar in bars.patches] == [change**0.5 for change in found.weights.values()]
+    words = [text.get_text().strip() for text in bars.texts]
+    assert words == [*(f"{change:.4f}" for change in found.weights.values()), "not to be compared"]
+    np.testing.assert_array_equal(layers.images[0].get_array(), found.similarity.matrix)
+    np.testing.assert_array_equal(heads.images[0].get_array(), found.attention)
+    assert len(drawn[1].axes) == 2

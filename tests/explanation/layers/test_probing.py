@@ -94,3 +94,35 @@ def test_labels_that_do_not_fit_are_refused(with_task):
         probe(with_task(None), texts(2), ["a", "b"])
     with pytest.raises(ExplanationError, match="one label only"):
         probe(with_task(None), texts(12), ["a"] * 12)
+
+
+def test_a_picture_has_the_accuracies_of_every_layer_and_their_intervals(with_task, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("vitrail.pictures.by_layer.save", lambda figure, path: drawn.append(figure) or path)
+    rows = texts(20)
+    found = probe(with_task(None), rows, ["sea" if "sea" in text.split() else "land" for text in rows])
+
+    found.picture(tmp_path / "a.png")
+
+    for axis, names in zip(drawn[0].axes, (["accuracy", "control"], ["selectivity"]), strict=True):
+        *lines, level = axis.lines
+        for line, band, name in zip(lines, axis.collections, names, strict=True):
+            intervals = [getattr(each, name) for each in found.layers]
+            np.testing.assert_array_equal(line.get_ydata(), [each.mean for each in intervals])
+            heights = band.get_paths()[0].vertices[:, 1]
+            assert (heights.min(), heights.max()) == (min(e.low for e in intervals), max(e.high for e in intervals))
+        assert list(level.get_ydata()) == [found.majority if names[0] == "accuracy" else 0.0] * 2
+        assert [label.get_text() for label in axis.get_xticklabels()] == [each.layer for each in found.layers]
+
+
+def test_more_states_than_may_be_kept_are_refused_before_any_is_computed(with_task, monkeypatch):
+    encoder, word = with_task(None), 3 * 12 * 4
+    monkeypatch.setattr(probing, "MOST_BYTES", 60 * word)
+    monkeypatch.setattr(probing, "run", None)
+    labels = [["a", "b"] * 3] * 12
+
+    with pytest.raises(ExplanationError, match=r"states of 72 words in 3 layers .* give at most 60 words"):
+        probe(encoder, texts(12), labels)
+    monkeypatch.undo()
+    monkeypatch.setattr(probing, "MOST_BYTES", 72 * word)
+    assert probe(encoder, texts(12), labels).tested == 24

@@ -81,7 +81,7 @@ def test_a_part_set_aside_is_paired_with_its_own_rows_and_other_rows_are_refused
 
 
 def test_labels_that_no_font_can_draw_are_numbers_with_a_legend(tmp_path, monkeypatch):
-    monkeypatch.setattr("vitrail.pictures.canvas.wide_font", lambda: None)
+    monkeypatch.setattr("vitrail.pictures.glyphs._installed", lambda: {})
 
     text = write_report(classifier(tmp_path / "run", labels=("好评", "差评"))).read_text(encoding="utf-8")
 

@@ -9,8 +9,9 @@ sample of all values, which says how special the strongest are.
 
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,31 +21,37 @@ from torch import Tensor
 
 from vitrail.api import Encoder
 from vitrail.api.readings import readings_of
-from vitrail.explanation.layers.tables import table
+from vitrail.explanation.layers.tables import in_context, table
+from vitrail.explanation.report.spans import spans_of
 from vitrail.tracing import Reading, points_of, still, values_at, width_of
 
 TEXTS_AT_ONCE = 32
 # Values that are kept to tell quantiles by, drawn evenly from all.
 SAMPLE = 10_000
 QUANTILES = (0.01, 0.5, 0.99, 0.999)
-# Characters around a place in the table.
-AROUND = 24
+# Characters around a place, and texts, in the picture.
+AROUND = 160
+MOST_DRAWN = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A token of a text that was read: text[start:end]. row: the text's number in the corpus."""
+    """A token of a text that was read: text[start:end]. row: the text's number in the corpus.
+
+    reading, values: all tokens of the text, and a number for each.
+    """
 
     value: float
     row: int
     text: str
     start: int
     end: int
+    reading: Reading = field(repr=False, compare=False)
+    values: Float[np.ndarray, " tokens"] = field(repr=False, compare=False)
 
     def in_context(self) -> str:
         """With what stands around it, on one line."""
-        before, after = self.text[max(0, self.start - AROUND) : self.start], self.text[self.end : self.end + AROUND]
-        return " ".join(f"{before}⟦{self.text[self.start : self.end]}⟧{after}".split())
+        return in_context(self.text, self.start, self.end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +63,33 @@ class Excitement:
     tokens: int
     quantiles: dict[float, float]
 
-    def table(self) -> str:
+    @property
+    def said(self) -> str:
         spread = ", ".join(f"{share:.1%} below {value:.3g}" for share, value in self.quantiles.items())
+        return f"{self.tokens:,} tokens: {spread}"
+
+    def table(self) -> str:
         rows = [[f"{place.value:.3f}", str(place.row), "  " + place.in_context()] for place in self.places]
         width = max([len(row[2]) for row in rows], default=0)
         rows = [[*row[:2], row[2].ljust(width)] for row in rows]
-        return f"{self.part}, {self.tokens:,} tokens: {spread}\n" + table(["value", "row", "".ljust(width)], rows)
+        return f"{self.part}, {self.said}\n" + table(["value", "row", "".ljust(width)], rows)
+
+    def picture(self, path: str | Path) -> Path:
+        """PNG, SVG or PDF, by the suffix: the texts of the places, every token in the colour of its value."""
+        from vitrail.pictures.canvas import save
+        from vitrail.pictures.coloured_text import Panel, draw_coloured_texts
+
+        strongest = max((abs(place.value) for place in self.places), default=0.0) or 1.0
+        panels, seen = [], dict.fromkeys(place.row for place in self.places)
+        for row in list(seen)[:MOST_DRAWN]:
+            best, *others = [place for place in self.places if place.row == row]
+            said = f"row {row}: {best.value:.3f} at ⟦{best.text[best.start : best.end]}⟧"
+            said += f", and {len(others)} more of the strongest" if others else ""
+            panels.append(Panel(title="", said=said, texts=[_excerpt(best, strongest)]))
+        said = f"{self.said}. Orange: above 0; blue, underlined: below; as strong as the share of {strongest:.3g}."
+        if len(seen) > MOST_DRAWN:
+            said += f" The first {MOST_DRAWN} of {len(seen):,} texts."
+        return save(draw_coloured_texts([Panel(title=self.part, said=said, texts=[]), *panels]), Path(path))
 
 
 def most_exciting(
@@ -95,7 +123,15 @@ def most_exciting(
             seen += 1
             if len(strongest) < top or value > strongest[0][0]:
                 start, end = reading.offsets[token].tolist()
-                found = Place(value=value, row=row, text=reading.texts[0], start=start, end=end)
+                found = Place(
+                    value=value,
+                    row=row,
+                    text=reading.texts[0],
+                    start=start,
+                    end=end,
+                    reading=reading,
+                    values=values,
+                )
                 (heapq.heappush if len(strongest) < top else heapq.heappushpop)(strongest, (value, -row, -token, found))
     known = sample[: min(seen, SAMPLE)]
     return Excitement(
@@ -104,6 +140,18 @@ def most_exciting(
         tokens=seen,
         quantiles={share: float(np.quantile(known, share)) for share in QUANTILES} if seen else {},
     )
+
+
+def _excerpt(place: Place, strongest: float) -> list[tuple[str, float]]:
+    """(piece of the text, its value as a share of the strongest) around a place; of one character's tokens the most."""
+    spans = spans_of(place.reading, place.values.astype(np.float32))[0]
+    kept = [span for span in spans if span.end > place.start - AROUND and span.start < place.end + AROUND]
+    pieces = [
+        (span.text, max((float(place.values[token]) for token in span.tokens), key=abs, default=0.0) / strongest)
+        for span in kept
+    ]
+    before, after = bool(kept) and kept[0].start > 0, bool(kept) and kept[-1].end < len(place.text)
+    return [("… ", 0.0)] * before + pieces + [(" …", 0.0)] * after
 
 
 def _part(encoder: Encoder, unit: Any, head: Any, direction: Any) -> tuple[str, str, Any]:

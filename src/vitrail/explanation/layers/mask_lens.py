@@ -6,7 +6,9 @@ head for masked words. The last layer's words are those of `predict`.
 [nostalgebraist 2020]: https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -14,7 +16,7 @@ from jaxtyping import Float, Int64
 from vitrail.api import Encoder
 from vitrail.api.readings import readings_of
 from vitrail.explanation.layers.similarity import layer_names
-from vitrail.explanation.layers.tables import table
+from vitrail.explanation.layers.tables import in_context, table
 from vitrail.tracing import run, still
 
 
@@ -23,13 +25,14 @@ class Lens:
     """What stands at each mask after each layer (the embeddings first).
 
     tokens: the most probable, the first one first. probabilities: theirs. rank: of the last layer's first token, 0 for
-    the first place. layers: names.
+    the first place. layers: names. contexts: of each mask, what stands around it.
     """
 
     layers: tuple[str, ...]
     tokens: tuple[tuple[tuple[str, ...], ...], ...]
     probabilities: Float[np.ndarray, "layers masks top"]
     rank: Int64[np.ndarray, "layers masks"]
+    contexts: tuple[str, ...]
 
     def table(self, mask: int = 0) -> str:
         """Of one mask."""
@@ -40,6 +43,38 @@ class Lens:
             rows.append([layer, f"{self.rank[place, mask]:,}", words])
         width = max(len(row[2]) for row in rows)
         return table(["layer", "rank", "words".ljust(width)], [[*row[:2], row[2].ljust(width)] for row in rows])
+
+    def picture(self, path: str | Path, *, truth: Sequence[str] | None = None) -> Path:
+        """PNG, SVG or PDF, by the suffix: each layer's first word at each mask. truth: the words that were hidden.
+
+        A frame marks where the true word is said or, without `truth`, the last layer's.
+        """
+        from vitrail.pictures.word_grid import draw_words
+
+        masks = len(self.contexts)
+        if truth is not None and len(truth) != masks:
+            raise ValueError(f"{len(truth)} true words for {masks} masks; give one for each")
+        words = [[found[0] for found in layer] for layer in self.tokens]
+        marked = self.rank == 0
+        if truth is not None:
+            wanted = [word.strip().casefold() for word in truth]
+            marked = np.array([[one.casefold() == own for one, own in zip(row, wanted, strict=True)] for row in words])
+        ranks = [[f" · #{rank + 1:,}" if rank else "" for rank in row] for row in self.rank.tolist()]
+        first = self.probabilities[:, :, 0]
+        below = [[f"{one:.2f}{rank}" for one, rank in zip(*row, strict=True)] for row in zip(first, ranks, strict=True)]
+        titles = [f"mask {mask}" if truth is None else f"mask {mask}: {truth[mask]}" for mask in range(masks)]
+        said = "the last layer's" if truth is None else "the true"
+        return draw_words(
+            Path(path),
+            words,
+            first,
+            below=below,
+            marked=marked,
+            rows=self.layers,
+            columns=list(zip(titles, self.contexts, strict=True)),
+            said=f"After each layer the most probable word and its probability (the colour); # is the place of the "
+            f"last layer's word where it is not the first. Framed: {said} word.",
+        )
 
 
 def lens(encoder: Encoder, text: str, *, top: int = 5) -> Lens:
@@ -66,4 +101,7 @@ def lens(encoder: Encoder, text: str, *, top: int = 5) -> Lens:
         tokens=tuple(tokens),
         probabilities=np.stack(probabilities),
         rank=rank,
+        contexts=tuple(
+            in_context(reading.texts[0], *reading.offsets[place].tolist()) for place in reading.example.place.masked
+        ),
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,24 @@ class Difference:
             lines.append(f"{len(self.flips):,} predictions changed")
             lines += [f"  {flip.row}: {flip.before} → {flip.after}  {flip.text:.60}" for flip in self.flips[:SHOWN]]
         return "\n".join(lines)
+
+    def picture(self, path: str | Path) -> Path:
+        """PNG, SVG or PDF, by the suffix: how far weights, layers and (where they can be compared) heads are apart."""
+        from vitrail.pictures.changes import draw_changes
+
+        said = f"CKA over {self.similarity.count:,} {self.similarity.unit}s."
+        if len(self.cosines):
+            said += f" Cosine of the vectors: mean {self.cosines.mean():.4f}, lowest {self.cosines.min():.4f}."
+        if self.flips is not None:
+            said += f" {len(self.flips):,} predictions changed."
+        return draw_changes(
+            Path(path),
+            {**self.weights, **dict.fromkeys(self.reshaped)},
+            self.similarity.matrix,
+            (self.similarity.rows, self.similarity.columns),
+            heads=self.attention,
+            said=said,
+        )
 
 
 def difference(before: Encoder, after: Encoder, texts: Sequence[str]) -> Difference:

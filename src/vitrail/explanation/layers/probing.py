@@ -10,6 +10,7 @@ which are alike, nothing can be learnt by heart: there the control is what chanc
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from vitrail.tracing import run, still
 TEST_SHARE = 0.3
 LEAST_TEXTS = 10
 MOST_ITERATIONS = 500
+MOST_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,25 @@ class Probe:
         shown = table(["layer", "accuracy", "control", "selectivity"], rows)
         return f"{shown}\n{self.tested:,} {self.unit}s set aside; the most frequent label alone {self.majority:.3f}"
 
+    def picture(self, path: str | Path) -> Path:
+        """PNG, SVG or PDF, by the suffix: the accuracies of every layer, and their difference, with its intervals."""
+        from vitrail.pictures.by_layer import draw_by_layer
+
+        def line(name: str) -> list[tuple[float, float, float]]:
+            found = [getattr(each, name) for each in self.layers]
+            return [(own.mean, own.low, own.high) for own in found]
+
+        return draw_by_layer(
+            Path(path),
+            [each.layer for each in self.layers],
+            {
+                "accuracy": {"probe": line("accuracy"), "control": line("control")},
+                "selectivity": {"probe − control": line("selectivity")},
+            },
+            levels={"accuracy": ("most frequent label", self.majority), "selectivity": ("all learnt by heart", 0.0)},
+            said=f"{self.tested:,} {self.unit}s set aside; bands: 95 % intervals over texts",
+        )
+
 
 def probe(encoder: Encoder, texts: Sequence[str], labels: Sequence[Any] | np.ndarray, *, seed: int = 0) -> Probe:
     """Probes of every layer.
@@ -59,7 +80,8 @@ def probe(encoder: Encoder, texts: Sequence[str], labels: Sequence[Any] | np.nda
     labels: one for each text (then the mean of its tokens is read), or a list of labels for each text, one for every
         word as the tokenizer splits it (`encoder.trace(text).words`; then the mean of the word's tokens is read).
     seed: of the texts set aside (TEST_SHARE of them; words of one text stay together), of the control, of the
-        intervals. ValueError where the labels do not fit the texts; ExplanationError for too few of them.
+        intervals. ValueError where the labels do not fit the texts; ExplanationError for too few of them, or so many
+        that the states of all layers, which are kept, would take more than MOST_BYTES.
     """
     if len(labels) != len(texts):
         raise ValueError(f"{len(labels)} labels for {len(texts)} texts; give one for each, or a list for each")
@@ -69,9 +91,10 @@ def probe(encoder: Encoder, texts: Sequence[str], labels: Sequence[Any] | np.nda
     generator = np.random.default_rng(seed)
     tests = np.zeros(len(texts), dtype=np.bool_)
     tests[generator.permutation(len(texts))[: max(1, round(TEST_SHARE * len(texts)))]] = True
-    states, golds, types, rows = [], [], [], []
-    for row, state, gold, kind in _units(encoder, texts, labels, by_word):
-        states.append(state)
+    values = _room(encoder, sum(map(len, labels)) if by_word else len(texts), "word" if by_word else "text")
+    golds, types, rows = [], [], []
+    for place, (row, state, gold, kind) in enumerate(_units(encoder, texts, labels, by_word)):
+        values[:, place] = state
         golds.append(str(gold))
         types.append(kind)
         rows.append(row)
@@ -81,16 +104,28 @@ def probe(encoder: Encoder, texts: Sequence[str], labels: Sequence[Any] | np.nda
         raise ExplanationError("the texts that are not set aside have one label only; give more, or another seed")
     drawn = {kind: generator.choice(gold) for kind in dict.fromkeys(types)}
     control = np.array([drawn[kind] for kind in types])
-    values, most = np.stack(states, 1), max(set(gold[~test]), key=list(gold[~test]).count)
+    most = max(set(gold[~test]), key=list(gold[~test]).count)
     return Probe(
         layers=tuple(
             _probed(name, value, gold, control, test, texts_tested, seed)
-            for name, value in zip(layer_names(encoder), values, strict=True)
+            for name, value in zip(layer_names(encoder), values[:, : len(golds)], strict=True)
         ),
         unit="word" if by_word else "text",
         majority=float((gold[test] == most).mean()),
         tested=int(test.sum()),
     )
+
+
+def _room(encoder: Encoder, count: int, unit: str) -> Float[np.ndarray, "layers units hidden"]:
+    """For the states of all units; ExplanationError, before the first is computed, where they are too many."""
+    shape = len(layer_names(encoder)), count, encoder.spec.hidden_size
+    one = shape[0] * shape[2] * np.dtype(np.float32).itemsize
+    if one * count > MOST_BYTES:
+        raise ExplanationError(
+            f"the states of {count:,} {unit}s in {shape[0]} layers take {one * count / 2**20:,.0f} MiB, more than the "
+            f"{MOST_BYTES / 2**20:,.0f} that a probe may; give at most {MOST_BYTES // one:,} {unit}s"
+        )
+    return np.empty(shape, dtype=np.float32)
 
 
 def _units(

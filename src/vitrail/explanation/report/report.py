@@ -11,9 +11,9 @@ from vitrail.api import Encoder
 from vitrail.explanation.explain import Scores, explain
 from vitrail.explanation.result import Explanation
 from vitrail.explanation.walkthrough import Walk, walk
+from vitrail.pictures.canvas import PICTURES
 from vitrail.tracing import Trace
 
-PICTURES = (".png", ".svg", ".pdf")
 ENDINGS = (".html", *PICTURES, ".json", ".npz", ".md")
 
 
