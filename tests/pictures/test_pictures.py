@@ -107,7 +107,7 @@ def test_words_in_fields_lie_on_the_paper_and_on_no_other_word(tmp_path, monkeyp
     for place, (text, box) in enumerate(found):
         assert paper.x0 <= box.x0 < box.x1 <= paper.x1, text
         assert paper.y0 <= box.y0 < box.y1 <= paper.y1, text
-        assert not any(box.shrunk(0.9).overlaps(other.shrunk(0.9)) for _, other in found[place + 1 :]), text
+        assert not any(box.padded(-1.0).overlaps(other) for _, other in found[place + 1 :]), text
 
 
 def test_of_more_columns_than_a_picture_holds_the_first_are_drawn_and_it_is_said(tmp_path, monkeypatch):

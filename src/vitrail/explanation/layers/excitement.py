@@ -145,13 +145,15 @@ def most_exciting(
 def _excerpt(place: Place, strongest: float) -> list[tuple[str, float]]:
     """(piece of the text, its value as a share of the strongest) around a place; of one character's tokens the most."""
     spans = spans_of(place.reading, place.values.astype(np.float32))[0]
-    kept = [span for span in spans if span.end > place.start - AROUND and span.start < place.end + AROUND]
-    pieces = [
-        (span.text, max((float(place.values[token]) for token in span.tokens), key=abs, default=0.0) / strongest)
-        for span in kept
-    ]
-    before, after = bool(kept) and kept[0].start > 0, bool(kept) and kept[-1].end < len(place.text)
-    return [("… ", 0.0)] * before + pieces + [(" …", 0.0)] * after
+    first, last = max(0, place.start - AROUND), min(len(place.text), place.end + AROUND)
+    pieces = []
+    for span in spans:
+        if span.end > first and span.start < last:
+            value = max((float(place.values[token]) for token in span.tokens), key=abs, default=0.0)
+            # what stands between tokens, or was not read, can be of any length
+            text = span.text if span.tokens else place.text[max(first, span.start) : min(last, span.end)]
+            pieces.append((text, value / strongest))
+    return [("… ", 0.0)] * (first > 0) + pieces + [(" …", 0.0)] * (last < len(place.text))
 
 
 def _part(encoder: Encoder, unit: Any, head: Any, direction: Any) -> tuple[str, str, Any]:
