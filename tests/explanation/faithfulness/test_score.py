@@ -1,6 +1,7 @@
 """Scores of methods on models: forms of an input as the model reads them, planted words, tables."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,20 @@ def test_the_right_label_counts_for_accuracy_and_an_unknown_one_is_refused(plant
     assert accuracy.values.mean < 0.7
     with pytest.raises(ValueError, match="'Winter' is none of the model's"):
         explanation.score(planted_model, [{"text": text, "label": "Winter"}])
+
+
+def test_a_method_of_ones_own_is_scored_beside_the_others(planted_model):
+    gradient = explanation.METHODS["gradient"]
+    rows = plant(texts(12, seed=3), SHORTCUTS, seed=0)
+    found = explanation.score(planted_model, rows, ["gradient", replace(gradient, name="mine")], ["planted"])
+    values = {(each.method, each.measure): each.values for each in found.measured}
+
+    assert {method for method, _ in values} == {"gradient", "mine", "random"}
+    assert values["mine", "precision@1"] == values["gradient", "precision@1"]
+    with pytest.raises(ValueError, match="'mine': choose among"):
+        explanation.score(planted_model, rows, ["mine"])
+    with pytest.raises(ValueError, match="is called gradient"):
+        explanation.score(planted_model, rows, [replace(gradient, paper="of my own")])
 
 
 def test_unknown_names_and_inputs_without_a_choice_are_refused(planted_model):
