@@ -11,7 +11,8 @@ import vitrail
 from vitrail import explanation
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import plant, planted_tokens
-from vitrail.explanation.faithfulness.scores import Interval, Measured, interval, with_leads
+from vitrail.explanation.faithfulness.scores import Measured, with_leads
+from vitrail.intervals import Interval, bootstrap_mean
 from vitrail.models import EncoderSpec
 from vitrail.tasks import TASKS
 
@@ -163,7 +164,7 @@ def test_the_tokens_of_a_planted_word_are_found_between_spaces_alone(planted_mod
 
 def test_an_interval_covers_the_mean_it_was_drawn_from_nearly_always():
     draw = np.random.default_rng(0)
-    found = [interval(draw.normal(3.0, 1.0, 60).tolist(), seed=0) for _ in range(100)]
+    found = [bootstrap_mean(draw.normal(3.0, 1.0, 60).tolist(), seed=0) for _ in range(100)]
 
     assert 85 <= sum(each.low <= 3.0 <= each.high for each in found) <= 100
 

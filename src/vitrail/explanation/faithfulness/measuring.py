@@ -13,10 +13,11 @@ from vitrail.explanation.explain import readings_for
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import planted_tokens
 from vitrail.explanation.faithfulness.protocols import PROTOCOLS, Order, Protocol, order_of
-from vitrail.explanation.faithfulness.scores import RANDOM, Measured, Scores, interval, with_leads
+from vitrail.explanation.faithfulness.scores import RANDOM, Measured, Scores, with_leads
 from vitrail.explanation.methods import METHODS
 from vitrail.explanation.methods.method import Method
 from vitrail.explanation.targets import targets_of
+from vitrail.intervals import bootstrap_mean
 from vitrail.tracing import Reading
 
 # Orders drawn for each input; their mean is the random row.
@@ -74,7 +75,7 @@ def score(
                     protocol=protocol.name,
                     measure=measure,
                     more_is_better=better,
-                    values=interval(list(of_methods[method].values()), seed=seed),
+                    values=bootstrap_mean(list(of_methods[method].values()), seed=seed),
                     rows=len(of_methods[method]),
                 )
                 for method in (*chosen, RANDOM)
