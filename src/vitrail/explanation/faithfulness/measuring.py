@@ -37,8 +37,8 @@ def score(
 
     data: inputs as `explain` takes them. Of a classifier also rows with the right `label` (else the prediction on the
         whole text stands for it), and with `planted`, the words a planted shortcut put there (planted.py).
-    methods: keys of METHODS, or a `Method` of your own; None for all of METHODS. protocols: None for all; `necessity` is
-        always measured. seed: of the random orders and the intervals.
+    methods: keys of METHODS, or a `Method` of your own; None for all of METHODS.
+    protocols: None for all; `necessity` is always measured. seed: of the random orders and the intervals.
     progress: called with (done, of all) after each input.
 
     A method that cannot explain this model (ExplanationError) is left out, with its reason in `Scores.left_out`.
@@ -98,7 +98,7 @@ def _methods(given: Sequence[str | Method] | None) -> dict[str, Method]:
     if taken := own.keys() & METHODS.keys():
         raise ValueError(f"a method of your own is called {', '.join(taken)}, as one of vitrail's is; rename it")
     names = None if given is None else [each.name if isinstance(each, Method) else each for each in given]
-    known = METHODS | own
+    known = {**METHODS, **own}
     return {name: known[name] for name in _known(names, known, "method") if name != RANDOM}
 
 
