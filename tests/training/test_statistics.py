@@ -15,7 +15,7 @@ def test_the_interval_is_that_of_students_t_widened_for_the_comparisons(count: i
     wanted = ttest_1samp(values, 0).confidence_interval(1 - 0.05 / comparisons)
     found = mean_interval(values, comparisons=comparisons)
 
-    assert (found.score, found.low, found.high) == pytest.approx((np.mean(values), wanted.low, wanted.high))
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), wanted.low, wanted.high))
     assert (found.low > 0) == (ttest_1samp(values, 0).pvalue < 0.05 / comparisons)
 
 

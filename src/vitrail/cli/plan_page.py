@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitrail.cli.inspect_page import WIDTH, heading, percent, table_of
+from vitrail.intervals import plus_or_minus
 
 # (key of the parameters, key of the multiply-adds, what it is)
 PARTS = (
@@ -46,8 +47,8 @@ def print_measured(facts: Mapping[str, Any]) -> None:
             f"{each['parameters']:,}",
             f"{each['multiply_adds']:,}",
             f"{each['speed']['tokens_per_second']:,.0f}{' ◆' if each['pareto'] else '  '}",
-            _interval(each["score"], ""),
-            _interval(each["difference"], "+"),
+            plus_or_minus(each["score"], ""),
+            plus_or_minus(each["difference"], "+"),
             "configured" if each["configured"] else each["verdict"],
         )
     console.print(table)
@@ -125,8 +126,3 @@ def _splits(facts: Mapping[str, Any]) -> Table:
             "–" if each["balance_length"] is None else f"{each['balance_length']:,}",
         )
     return table
-
-
-def _interval(found: Mapping[str, float] | None, sign: str) -> str:
-    """Student's intervals reach equally far to both sides."""
-    return "–" if found is None else f"{found['mean']:{sign}.4f} ± {found['high'] - found['mean']:.4f}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitrail.training.report.intervals import LEVEL, Interval
+from vitrail.intervals import LEVEL, Interval
 
 
 def mean_interval(values: Sequence[float], *, comparisons: int = 1) -> Interval:
@@ -23,4 +23,4 @@ def mean_interval(values: Sequence[float], *, comparisons: int = 1) -> Interval:
         raise ValueError(f"an interval over seeds needs two of them at least, got {len(values)}")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(t.ppf(1 - (1 - LEVEL) / (2 * comparisons), len(values) - 1)) * error
-    return Interval(score=mean, low=mean - reach, high=mean + reach)
+    return Interval(mean=mean, low=mean - reach, high=mean + reach)

@@ -1,6 +1,7 @@
 """Scores of methods on models: forms of an input as the model reads them, planted words, tables."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import vitrail
 from vitrail import explanation
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import plant, planted_tokens
-from vitrail.explanation.faithfulness.scores import Interval, Measured, interval, with_leads
+from vitrail.explanation.faithfulness.scores import Measured, with_leads
+from vitrail.intervals import Interval, bootstrap_mean
 from vitrail.models import EncoderSpec
 from vitrail.tasks import TASKS
 
@@ -116,6 +118,20 @@ def test_the_right_label_counts_for_accuracy_and_an_unknown_one_is_refused(plant
         explanation.score(planted_model, [{"text": text, "label": "Winter"}])
 
 
+def test_a_method_of_ones_own_is_scored_beside_the_others(planted_model):
+    gradient = explanation.METHODS["gradient"]
+    rows = plant(texts(12, seed=3), SHORTCUTS, seed=0)
+    found = explanation.score(planted_model, rows, ["gradient", replace(gradient, name="mine")], ["planted"])
+    values = {(each.method, each.measure): each.values for each in found.measured}
+
+    assert {method for method, _ in values} == {"gradient", "mine", "random"}
+    assert values["mine", "precision@1"] == values["gradient", "precision@1"]
+    with pytest.raises(ValueError, match="'mine': choose among"):
+        explanation.score(planted_model, rows, ["mine"])
+    with pytest.raises(ValueError, match="is called gradient"):
+        explanation.score(planted_model, rows, [replace(gradient, paper="of my own")])
+
+
 def test_unknown_names_and_inputs_without_a_choice_are_refused(planted_model):
     with pytest.raises(ValueError, match="method 'lime': choose among"):
         explanation.score(planted_model, ["a text"], ["lime"])
@@ -148,7 +164,7 @@ def test_the_tokens_of_a_planted_word_are_found_between_spaces_alone(planted_mod
 
 def test_an_interval_covers_the_mean_it_was_drawn_from_nearly_always():
     draw = np.random.default_rng(0)
-    found = [interval(draw.normal(3.0, 1.0, 60).tolist(), seed=0) for _ in range(100)]
+    found = [bootstrap_mean(draw.normal(3.0, 1.0, 60).tolist(), seed=0) for _ in range(100)]
 
     assert 85 <= sum(each.low <= 3.0 <= each.high for each in found) <= 100
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from vitrail.errors import ExplanationError
-from vitrail.explanation.faithfulness.scores import interval
 from vitrail.explanation.layers import probing
 from vitrail.explanation.layers.probing import probe
+from vitrail.intervals import bootstrap_mean
 from vitrail.tracing import run
 
 WORDS = ["sea", "ship", "moon", "tree", "book", "door", "cat", "wind"]
@@ -79,7 +79,7 @@ def test_numbers_of_numpy_are_labels_of_texts(with_task):
 
 def test_words_of_one_text_that_go_together_make_the_interval_as_wide_as_texts_do():
     values = np.repeat([1.0, 0.0, 1.0, 0.0, 1.0], 50)
-    found = interval(values.tolist(), texts=np.repeat(np.arange(5), 50).tolist(), seed=0)
+    found = bootstrap_mean(values.tolist(), texts=np.repeat(np.arange(5), 50).tolist(), seed=0)
 
     assert found.mean == 0.6
     assert found.high - found.low > 0.5

@@ -104,7 +104,7 @@ def test_a_classifier_of_the_adapted_model_begins_with_the_pooler_the_original_h
 
 def test_a_model_wins_where_the_mean_of_the_paired_differences_is_surely_above_nothing():
     interval = mean_interval([1.0, 2.0, 3.0])
-    assert (interval.score, interval.low, interval.high) == pytest.approx((2, 2 - 2.4841, 2 + 2.4841), abs=1e-4)
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((2, 2 - 2.4841, 2 + 2.4841), abs=1e-4)
 
     def comparison(*gains):
         pairs = tuple((0.5, 0.5 + gain) for gain in gains)

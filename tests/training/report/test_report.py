@@ -10,11 +10,11 @@ from tests.training.report.run_folders import classifier, evaluation, log, write
 from tests.training.roles import CLASSIFICATION
 
 from vitrail.errors import FileFormatError
+from vitrail.intervals import bootstrap
 from vitrail.training.datasets import DataConfig, read_data
 from vitrail.training.report import write_report
 from vitrail.training.report.advice import advice
 from vitrail.training.report.classification import calibration, confused_pairs, confusion, suspects
-from vitrail.training.report.intervals import bootstrap
 from vitrail.training.report.run_files import RunFiles
 from vitrail.training.report.scoring import classification_score, tagging_score
 from vitrail.training.report.tables import cell, table
@@ -157,7 +157,7 @@ def test_an_interval_is_near_the_binomial_one_and_a_paired_difference_narrower_t
 
     (own, _), (difference,) = bootstrap(400, classification_score(one, gold), classification_score(other, gold))
 
-    deviation = 1.96 * np.sqrt(own.score * (1 - own.score) / 400)
+    deviation = 1.96 * np.sqrt(own.mean * (1 - own.mean) / 400)
     assert own.high - own.low == pytest.approx(2 * deviation, rel=0.15)
     assert difference.low > 0
     assert difference.high - difference.low < own.high - own.low

@@ -20,6 +20,7 @@ import numpy as np
 from vitrail.compression.importance_scores import Importance
 from vitrail.compression.simplify.config import SimplifyConfig
 from vitrail.compression.simplify.trials import Trial
+from vitrail.intervals import Interval, plus_or_minus
 from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape, layer_parameters
 from vitrail.models.arithmetic import count_parameters
@@ -29,7 +30,6 @@ from vitrail.training.plan import trials as plan_trials
 from vitrail.training.plan.arithmetic import described
 from vitrail.training.plan.speed import Speed
 from vitrail.training.plan.verdict import Standing, pareto, standings
-from vitrail.training.report.intervals import Interval
 from vitrail.training.report.tables import table
 
 SIZE_PICTURE, SPEED_PICTURE = "size.png", "speed.png"
@@ -100,9 +100,9 @@ def markdown(facts: Mapping[str, Any]) -> str:
             f"{each['speed']['tokens_per_second']:,.0f}",
             f"{each['times']:.2f}",
             f"{np.mean(list(each['untuned'].values())):.4f}",
-            _interval(each["score"], ""),
+            plus_or_minus(each["score"], ""),
             "–" if each["test"] is None else f"{np.mean(list(each['test'].values())):.4f}",
-            _interval(each["difference"], "+"),
+            plus_or_minus(each["difference"], "+"),
         ]
         for each in facts["models"]
     ]
@@ -228,12 +228,7 @@ def _tokens_per_second(each: Mapping[str, Any]) -> float:
 
 
 def _facts(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else {"mean": interval.score, "low": interval.low, "high": interval.high}
-
-
-def _interval(facts: Mapping[str, float] | None, sign: str) -> str:
-    """Student's intervals reach equally far to both sides."""
-    return "–" if facts is None else f"{facts['mean']:{sign}.4f} ± {facts['high'] - facts['mean']:.4f}"
+    return None if interval is None else asdict(interval)
 
 
 def _name(each: Mapping[str, Any]) -> str:

@@ -6,6 +6,6 @@ To read: judge (changed inputs and what comes out), protocols (the presets), bou
 from vitrail.explanation.faithfulness.measuring import score
 from vitrail.explanation.faithfulness.planted import plant
 from vitrail.explanation.faithfulness.protocols import PROTOCOLS, Protocol
-from vitrail.explanation.faithfulness.scores import Interval, Measured, MethodScore, Scores
+from vitrail.explanation.faithfulness.scores import Measured, MethodScore, Scores
 
-__all__ = ["PROTOCOLS", "Interval", "Measured", "MethodScore", "Protocol", "Scores", "plant", "score"]
+__all__ = ["PROTOCOLS", "Measured", "MethodScore", "Protocol", "Scores", "plant", "score"]

@@ -13,9 +13,11 @@ from vitrail.explanation.explain import readings_for
 from vitrail.explanation.faithfulness.judge import Judge
 from vitrail.explanation.faithfulness.planted import planted_tokens
 from vitrail.explanation.faithfulness.protocols import PROTOCOLS, Order, Protocol, order_of
-from vitrail.explanation.faithfulness.scores import RANDOM, Measured, Scores, interval, with_leads
+from vitrail.explanation.faithfulness.scores import RANDOM, Measured, Scores, with_leads
 from vitrail.explanation.methods import METHODS
+from vitrail.explanation.methods.method import Method
 from vitrail.explanation.targets import targets_of
+from vitrail.intervals import bootstrap_mean
 from vitrail.tracing import Reading
 
 # Orders drawn for each input; their mean is the random row.
@@ -25,7 +27,7 @@ RANDOM_DRAWS = 5
 def score(
     encoder: Encoder,
     data: Sequence[Any],
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str | Method] | None = None,
     protocols: Sequence[str] | None = None,
     *,
     seed: int = 0,
@@ -35,13 +37,14 @@ def score(
 
     data: inputs as `explain` takes them. Of a classifier also rows with the right `label` (else the prediction on the
         whole text stands for it), and with `planted`, the words a planted shortcut put there (planted.py).
-    methods, protocols: None for all; `necessity` is always measured. seed: of the random orders and the intervals.
+    methods: keys of METHODS, or a `Method` of your own; None for all of METHODS.
+    protocols: None for all; `necessity` is always measured. seed: of the random orders and the intervals.
     progress: called with (done, of all) after each input.
 
     A method that cannot explain this model (ExplanationError) is left out, with its reason in `Scores.left_out`.
     ValueError for an unknown name; ExplanationError where no input has two tokens to choose from.
     """
-    chosen = [name for name in _known(methods, METHODS, "method") if name != RANDOM]
+    chosen = _methods(methods)
     judged_by = _protocols(protocols)
     found: dict[tuple[str, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     left_out: dict[str, str] = {}
@@ -72,7 +75,7 @@ def score(
                     protocol=protocol.name,
                     measure=measure,
                     more_is_better=better,
-                    values=interval(list(of_methods[method].values()), seed=seed),
+                    values=bootstrap_mean(list(of_methods[method].values()), seed=seed),
                     rows=len(of_methods[method]),
                 )
                 for method in (*chosen, RANDOM)
@@ -87,6 +90,16 @@ def score(
         measured=tuple(sorted(measured, key=lambda each: place[each.method])),
         left_out=left_out,
     )
+
+
+def _methods(given: Sequence[str | Method] | None) -> dict[str, Method]:
+    """By name; random orders are always measured, and drawn here."""
+    own = {each.name: each for each in given or () if isinstance(each, Method)}
+    if taken := own.keys() & METHODS.keys():
+        raise ValueError(f"a method of your own is called {', '.join(taken)}, as one of vitrail's is; rename it")
+    names = None if given is None else [each.name if isinstance(each, Method) else each for each in given]
+    known = {**METHODS, **own}
+    return {name: known[name] for name in _known(names, known, "method") if name != RANDOM}
 
 
 def _known(names: Sequence[str] | None, table: Mapping[str, Any], what: str) -> list[str]:
@@ -118,12 +131,12 @@ def _judge(encoder: Encoder, row: Any, reading: Reading) -> Judge:
 
 
 def _explained(
-    judge: Judge, methods: Sequence[str], left_out: dict[str, str]
+    judge: Judge, methods: Mapping[str, Method], left_out: dict[str, str]
 ) -> Iterator[tuple[str, Float[np.ndarray, " tokens"]]]:
-    for name in methods:
+    for name, method in methods.items():
         if name not in left_out:
             try:
-                found = METHODS[name].attribute(judge.encoder, judge.reading, judge.target)
+                found = method.attribute(judge.encoder, judge.reading, judge.target)
             except ExplanationError as error:
                 left_out[name] = str(error)
             else:

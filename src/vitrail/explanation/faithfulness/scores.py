@@ -6,25 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from vitrail.errors import FileFormatError
+from vitrail.intervals import Interval, bootstrap_mean
 
 RANDOM = "random"
-LEVEL = 0.95
-DRAWS = 2000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean over inputs, and the bounds between which LEVEL of the means of inputs drawn again lie."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,19 +130,5 @@ def with_leads(measured: Sequence[Measured], found: Mapping[str, Mapping[int, fl
     for better, worse in pairwise(order):
         one, other = found[better.method], found[worse.method]
         if one.keys() == other.keys():
-            leads[better.method] = interval([sign * (one[row] - other[row]) for row in one], seed=seed)
+            leads[better.method] = bootstrap_mean([sign * (one[row] - other[row]) for row in one], seed=seed)
     return [replace(each, lead=leads.get(each.method)) for each in measured]
-
-
-def interval(values: Sequence[float], *, seed: int, texts: Sequence[int] | None = None) -> Interval:
-    """By bootstrap over texts ([Efron 1979], https://doi.org/10.1214/aos/1176344552).
-
-    texts: the text of each value, where one has several (its words): they are drawn together, as they are no
-        independent draws.
-    """
-    array = np.array(values)
-    _, places = np.unique(np.arange(len(array)) if texts is None else texts, return_inverse=True)
-    sums, counts = np.bincount(places, weights=array), np.bincount(places)
-    drawn = np.random.default_rng(seed).integers(0, len(counts), (DRAWS, len(counts)))
-    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(mean=float(array.mean()), low=float(low), high=float(high))

@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float, Int64
 from vitrail.api import Encoder
 from vitrail.api.readings import readings_of
 from vitrail.errors import ExplanationError
-from vitrail.explanation.faithfulness.scores import Interval, interval
 from vitrail.explanation.layers.similarity import layer_names
 from vitrail.explanation.layers.tables import table
+from vitrail.intervals import Interval, bootstrap_mean
 from vitrail.tracing import run, still
 
 TEST_SHARE = 0.3
@@ -124,9 +124,9 @@ def _probed(
     right, by_heart = (_right(states, labels, test) for labels in (gold, control))
     return LayerProbe(
         layer=name,
-        accuracy=interval(right.tolist(), texts=texts.tolist(), seed=seed),
-        control=interval(by_heart.tolist(), texts=texts.tolist(), seed=seed),
-        selectivity=interval((right - by_heart).tolist(), texts=texts.tolist(), seed=seed),
+        accuracy=bootstrap_mean(right.tolist(), texts=texts.tolist(), seed=seed),
+        control=bootstrap_mean(by_heart.tolist(), texts=texts.tolist(), seed=seed),
+        selectivity=bootstrap_mean((right - by_heart).tolist(), texts=texts.tolist(), seed=seed),
     )
 
 

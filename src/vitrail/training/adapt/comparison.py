@@ -6,15 +6,15 @@ that of the models. The adapted one wins where the mean difference, less what ch
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vitrail.intervals import Interval
 from vitrail.training.adapt.config import DownstreamConfig
 from vitrail.training.assembly import train_in
 from vitrail.training.config import ModelConfig, RunConfig
 from vitrail.training.evaluation import LOSS
-from vitrail.training.report.intervals import Interval
 from vitrail.training.run import TrainingResult
 from vitrail.training.statistics import mean_interval
 
@@ -41,8 +41,7 @@ class Comparison:
         for split, pairs in (("validation", self.validation), ("test", self.test)):
             if pairs is not None:
                 found[split] = {"unadapted": [a for a, _ in pairs], "adapted": [b for _, b in pairs]}
-        difference = {"mean": self.difference.score, "low": self.difference.low, "high": self.difference.high}
-        return {**found, "difference": difference, "adapted_wins": self.wins}
+        return {**found, "difference": asdict(self.difference), "adapted_wins": self.wins}
 
 
 def compare(

@@ -4,7 +4,7 @@ Spearman's correlation with the scores people gave, as for the STS benchmark.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from jaxtyping import Float
 
 from vitrail.api import Encoder
 from vitrail.errors import TrainingError
+from vitrail.intervals import Interval, bootstrap
 from vitrail.tasks import TASKS
 from vitrail.tasks.metrics import spearman
 from vitrail.training.datasets import DataConfig, read_data
-from vitrail.training.report.intervals import Interval, bootstrap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,10 @@ class Forgetting:
         return (
             {"pairs": self.pairs}
             | {
-                name: {"spearman": found.score, "low": found.low, "high": found.high}
+                name: {"spearman": found.mean, "low": found.low, "high": found.high}
                 for name, found in (("unadapted", self.unadapted), ("adapted", self.adapted))
             }
-            | {"difference": {"mean": self.difference.score, "low": self.difference.low, "high": self.difference.high}}
+            | {"difference": asdict(self.difference)}
         )
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vitrail.intervals import Interval, plus_or_minus
 from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape, cost_of, layer_parameters, reshaped
 from vitrail.models.arithmetic import count_work
@@ -25,7 +26,6 @@ from vitrail.training.plan.shapes import Space
 from vitrail.training.plan.speed import Speed
 from vitrail.training.plan.trials import Trial
 from vitrail.training.plan.verdict import Standing, pareto, sentences
-from vitrail.training.report.intervals import Interval
 from vitrail.training.report.tables import table
 
 PICTURE = "tradeoff.png"
@@ -85,8 +85,8 @@ def markdown(facts: Mapping[str, Any], *, picture: bool) -> str:
             f"{each['parameters']:,}",
             f"{each['multiply_adds']:,}",
             f"{each['speed']['tokens_per_second']:,.0f}" + (" ◆" if each["pareto"] else ""),
-            _interval(each["score"], ""),
-            _interval(each["difference"], "+"),
+            plus_or_minus(each["score"], ""),
+            plus_or_minus(each["difference"], "+"),
             "" if each["configured"] else each["verdict"],
         ]
         for each in facts["shapes"]
@@ -167,12 +167,7 @@ def _deviation(measured: Measured) -> float:
 
 
 def _facts(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else {"mean": interval.score, "low": interval.low, "high": interval.high}
-
-
-def _interval(facts: Mapping[str, float] | None, sign: str) -> str:
-    """Student's intervals reach equally far to both sides."""
-    return "–" if facts is None else f"{facts['mean']:{sign}.4f} ± {facts['high'] - facts['mean']:.4f}"
+    return None if interval is None else asdict(interval)
 
 
 def _name(each: Mapping[str, Any]) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitrail.intervals import Interval
 from vitrail.models.alternatives import Shape
 from vitrail.training.evaluation import LOSS
 from vitrail.training.plan.config import LEAST_SEEDS
 from vitrail.training.plan.trials import Trial
-from vitrail.training.report.intervals import Interval
 from vitrail.training.statistics import mean_interval
 
 
@@ -76,7 +76,7 @@ def smallest_seen(found: Sequence[Standing]) -> float | None:
 def pareto(found: Sequence[Standing], speeds: Mapping[Shape, float], *, metric: str) -> set[Shape]:
     """The shapes that no other one beats in both the mean score and the speed."""
     sign = -1 if metric == LOSS else 1
-    points = {each.shape: (sign * each.score.score, speeds[each.shape]) for each in found if each.score is not None}
+    points = {each.shape: (sign * each.score.mean, speeds[each.shape]) for each in found if each.score is not None}
 
     def beaten(shape: Shape) -> bool:
         here = points[shape]
@@ -89,7 +89,7 @@ def sentences(found: Sequence[Standing], *, configured: Shape, seeds: int, metri
     """The verdict in words, a sentence for each question that was asked."""
     compared = [each for each in found if each.difference is not None]
     said = [
-        f"{each.shape} is {each.verdict} than the configured shape: {each.difference.score:+.4f} {metric} "
+        f"{each.shape} is {each.verdict} than the configured shape: {each.difference.mean:+.4f} {metric} "
         f"({each.difference.low:+.4f} to {each.difference.high:+.4f})."
         for each in compared
         if each.difference is not None and each.verdict != "no significant difference"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from vitrail.intervals import Interval, Score, bootstrap
 from vitrail.tasks.metrics import accuracy
 from vitrail.tasks.tags import scheme_of, spans_of
-from vitrail.training.report.intervals import Interval, Score, bootstrap
 
 
 def classification_score(found: Sequence[Any], wanted: Sequence[Any]) -> Score:

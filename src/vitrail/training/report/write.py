@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitrail.errors import FileFormatError
+from vitrail.intervals import DRAWS
 from vitrail.pictures.confusion import draw_confusion
 from vitrail.pictures.curves import draw_curves
 from vitrail.pictures.reliability import draw_reliability
@@ -92,14 +93,14 @@ def beside(run: RunFiles, task: str, data: Data) -> list[str]:
     scores = beside_baselines(score_of, found, others, gold, seed=0)
     draw_scores(
         run.folder / "report" / "scores.png",
-        {name: (own.score, own.low, own.high) for name, (own, _) in scores.items()},
+        {name: (own.mean, own.low, own.high) for name, (own, _) in scores.items()},
         title=f"{name} on the {len(gold):,} validation rows, with 95 % intervals",
     )
     rows = [(name, str(own), "" if less is None else verdict(less)) for name, (own, less) in scores.items()]
     return [
         "## Is it good?",
         "",
-        *table(["", f"{name} (95 % of 1,000 bootstrap draws)", "this run is better by"], rows),
+        *table(["", f"{name} (95 % of {DRAWS:,} bootstrap draws)", "this run is better by"], rows),
         "",
         "![scores](report/scores.png)",
         "",
