@@ -32,12 +32,14 @@ def model_of_attention_alone(head_dim: int, change: dict[str, Any]) -> EncoderMo
     return model
 
 
-def farthest(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, packing: Packing, **rest: Any) -> torch.Tensor:
+def farthest(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, packing: Packing, **rest: Any
+) -> torch.Tensor:
     """How far roundings can move the context.
 
-    Both factors are rounded, so a score moves by at most d = (2 u + u²) scale Σ |q k|, and a weight, an exponential over
-    the sum of all, by a factor from e^(-2 d) to e^(2 d). Weights and values are rounded once more: Σ w v moves by at
-    most (e^(2 d) (1 + u)² - 1) Σ w |v|.
+    Both factors are rounded, so a score moves by at most d = (2 u + u²) scale Σ |q k|, and a weight, an exponential
+    over the sum of all, by a factor from e^(-2 d) to e^(2 d). Weights and values are rounded once more: Σ w v moves by
+    at most (e^(2 d) (1 + u)² - 1) Σ w |v|.
     """
     group = query.shape[1] // key.shape[1]
     reach = [
