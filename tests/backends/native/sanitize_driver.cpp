@@ -131,7 +131,7 @@ void run_all(const vt_sizes& s) {
 
 int main() {
     int ran = 0;
-    for (const char* isa : {"avx512vnni", "avxvnni", "avx2"}) {
+    for (const char* isa : {"avx512bf16", "avx512vnni", "avxvnni", "avx2"}) {
         setenv("VITRAIL_ISA", isa, 1);
         if (!vt_isa()) continue;
         ran++;

@@ -48,7 +48,7 @@ def test_the_shapes_of_bert_and_roberta_are_taken():
 
 def test_an_instruction_set_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("VITRAIL_ISA", "mmx")
-    with pytest.raises(BackendError, match="VITRAIL_ISA is mmx: choose among avx512vnni, avxvnni, avx2"):
+    with pytest.raises(BackendError, match="VITRAIL_ISA is mmx: choose among avx512bf16, avx512vnni, avxvnni, avx2"):
         instruction_set()
     with pytest.raises(BackendError, match="mmx"):
         NativeEngine(random_model(bert_spec()))

@@ -144,3 +144,21 @@ def test_a_number_that_is_not_finite_is_never_lost(isa: str, precision: str, bad
     hidden = NativeEngine(model, precision, 1).run(random_ids(model.spec, packing), packing)
 
     assert not hidden.isfinite().all(dim=-1).any()
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_stays_in_its_sequence(isa: str, precision: str, bad: float):
+    model = random_model(bert_spec())
+    packing = Packing.of([33, 40, 31, 1, 17])
+    ids = random_ids(model.spec, packing) % 30
+    wanted = packing.split(NativeEngine(model, precision, 1).run(ids, packing))
+    with torch.no_grad():
+        model.get_parameter("embeddings.tokens.weight")[30] = bad
+    ids[33 + 20] = 30
+
+    found = packing.split(NativeEngine(model, precision, 1).run(ids, packing))
+
+    assert found[1].isnan().any(dim=-1).all()
+    for place in (0, 2, 3, 4):
+        assert torch.equal(found[place], wanted[place])

@@ -40,7 +40,8 @@ class NativeEngine:
     """Runs one model. The weights are packed when the engine is made: later changes of them do not reach it.
 
     float32 differs from the model by rounding. int8 quantises the inputs of every product per token and the weights per
-    output; softmax, normalisations and the residual stream stay in float32.
+    output; softmax, normalisations and the residual stream stay in float32. Attention's two products round their inputs
+    to bfloat16 where the processor multiplies those (AVX512-BF16); elsewhere they too stay in float32.
 
     May be called from several threads at once; the calls to all engines of a process take turns, each with all its
     `threads`. A forked process packs the weights again when it first runs.

@@ -102,7 +102,7 @@ def is_built() -> bool:
 
 
 def instruction_set() -> str:
-    """What runs: "avx512vnni", "avxvnni" or "avx2". A `BackendError` says why none does."""
+    """What runs: "avx512bf16", "avx512vnni", "avxvnni" or "avx2". A `BackendError` says why none does."""
     name = library().vt_isa()
     if name is None:
         raise BackendError(f"{last_error()}. The torch path runs on any processor")

@@ -1,72 +1,91 @@
 // softmax(Q Kᵀ / √d) V of one head of one sequence, a few query rows at a time, so that their scores never leave the
-// nearest cache. It is in float32 for both precisions: weights in 255 steps of the largest lose all small ones together
-// where one token takes most of the attention, and the time of a whole model would fall by a twentieth only.
+// nearest cache. All of it is in float32, but in int8 the two products take pairs of bfloat16 where the processor
+// multiplies those (operands.inl); sums, scores, softmax and context are in float32 there too. Weights are never in 255
+// steps of the largest: that loses all small ones together where one token takes most of the attention.
 //
 // The packed weights of the queries carry log₂e / √d already, so a score is an exponent of two.
 
+// The queries of one head become operands in their own place.
+template <class Operands>
+static void pack_queries(float* queries, int64_t stride, int length, int head_width) {
+    if (Operands::per_lane == 1) return;
+    const int depth = head_width / Operands::per_lane;
+    for (int i = 0; i < length; i++, queries += stride)
+        for (int k = 0; k < depth; k += V::lanes)
+            V::store(queries + k, Operands::along(queries + k * Operands::per_lane, columns_left(depth, k)));
+}
+
 // The keys of one head, turned into panels: input after input, then key. Missing keys of the last vector are 0.
+template <class Operands>
 static void pack_keys(const float* keys, int64_t stride, int length, int head_width, float* out) {
     constexpr int panel = V::lanes * V::vectors;
+    const int depth = head_width / Operands::per_lane;
     for (int first = 0; first < length; first += V::lanes) {
         const int start = first / panel * panel;
         const int left = length - start < panel ? static_cast<int>(padded(length - start, V::lanes)) : panel;
-        for (int k = 0; k < head_width; k += V::lanes) {
+        for (int k = 0; k < depth; k += V::lanes) {
+            const int count = columns_left(depth, k);
             F block[V::lanes];
-            for (int i = 0; i < V::lanes; i++)
-                block[i] = first + i < length ? V::load(keys + (first + i) * stride + k) : V::zero();
+            for (int i = 0; i < V::lanes; i++) {
+                const float* key = keys + (first + i) * stride + k * Operands::per_lane;
+                block[i] = first + i < length ? Operands::along(key, count) : V::zero();
+            }
             V::transpose(block);
-            float* place = out + int64_t(start) * head_width + int64_t(k) * left + (first - start);
-            for (int i = 0; i < V::lanes; i++) V::store(place + int64_t(i) * left, block[i]);
+            float* place = out + int64_t(start) * depth + int64_t(k) * left + (first - start);
+            VT_UNROLL for (int i = 0; i < V::lanes; i++)
+                if (i < count) V::store(place + int64_t(i) * left, block[i]);
         }
     }
 }
 
+template <class Operands>
 static void pack_values(const float* values, int64_t stride, int length, int head_width, float* out) {
-    for (int i = 0; i < length; i++)
+    for (int i = 0; i < length; i += Operands::per_lane, out += head_width)
         for (int k = 0; k < head_width; k += V::lanes)
-            V::store(out + int64_t(i) * head_width + k, V::load(values + i * stride + k));
+            V::store(out + k, Operands::down(values + i * stride + k, stride, length - i));
 }
 
-template <int MR, int NV>
-VT_INLINE void score_tile(const float* queries, int64_t stride, const float* keys, int keys_stride, int head_width,
+template <class Operands, int MR, int NV>
+VT_INLINE void score_tile(const float* queries, int64_t stride, const float* keys, int keys_stride, int depth,
                           float* scores, int64_t width) {
     F sums[MR][NV];
     VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
         for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
-    accumulate(sums, queries, stride, keys, keys_stride, head_width);
+    accumulate<Operands>(sums, queries, stride, keys, keys_stride, depth);
     VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
         for (int j = 0; j < NV; j++) V::store(scores + i * width + V::lanes * j, sums[i][j]);
 }
 
-// Weights instead of scores, not yet divided by their sum, which is returned. Lanes past `length` hold
-// anything and are not summed.
+// Weights instead of scores, as operands, not yet divided by their sum, which is returned. A row of scores is whole
+// vectors of operands: what stands past `length` is overwritten, and weighs nothing.
+template <class Operands>
 VT_INLINE float exponentials(float* scores, int length) {
+    constexpr int step = V::lanes * Operands::per_lane;
     const F lowest = V::all(-__builtin_inff());
     F highest = lowest, total = V::zero();
-    const int whole = length / V::lanes * V::lanes, rest = length - whole;
-    for (int j = 0; j < whole; j += V::lanes) highest = V::max(highest, V::load(scores + j));
-    if (rest) highest = V::max(highest, V::keep_first(V::load(scores + whole), rest, lowest));
+    const int end = static_cast<int>(padded(length, step));
+    for (int j = length / V::lanes * V::lanes; j < end; j += V::lanes)
+        V::store(scores + j, V::keep_first(V::load(scores + j), j < length ? columns_left(length, j) : 0, lowest));
+    for (int j = 0; j < end; j += V::lanes) highest = V::max(highest, V::load(scores + j));
     const F peak = V::all(V::largest(highest));
-    for (int j = 0; j < whole; j += V::lanes) {
-        const F weight = power_of_two(V::sub(V::load(scores + j), peak));
-        total = V::add(total, weight);
-        V::store(scores + j, weight);
-    }
-    if (rest) {
-        const F weight = power_of_two(V::sub(V::load(scores + whole), peak));
-        total = V::add(total, V::keep_first(weight, rest, V::zero()));
-        V::store(scores + whole, weight);
+    for (int j = 0; j < end; j += step) {
+        F weights[Operands::per_lane];
+        VT_UNROLL for (int i = 0; i < Operands::per_lane; i++) {
+            weights[i] = power_of_two(V::sub(V::load(scores + j + V::lanes * i), peak));
+            total = V::add(total, weights[i]);
+        }
+        V::store(scores + j / Operands::per_lane, Operands::joined(weights));
     }
     return V::sum(total);
 }
 
-template <int MR, int NV>
-VT_INLINE void context_tile(const float* weights, int64_t width, const float* values, int head_width, int length,
+template <class Operands, int MR, int NV>
+VT_INLINE void context_tile(const float* weights, int64_t width, const float* values, int head_width, int depth,
                             const float (&over)[MR], float* out, int64_t stride) {
     F sums[MR][NV];
     VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
         for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
-    accumulate(sums, weights, width, values, head_width, length);
+    accumulate<Operands>(sums, weights, width, values, head_width, depth);
     VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
         for (int j = 0; j < NV; j++) V::store(out + i * stride + V::lanes * j, V::mul(sums[i][j], V::all(over[i])));
 }
@@ -109,29 +128,32 @@ static void adjust(const Head& head, const Sight& sight, int query, int first, i
     for (int key = sight.to; key < last; key++) scores[key - first] = -__builtin_inff();
 }
 
-// MR query rows of one head, from row `query` on; their context takes their place.
-template <int MR>
-static void attend_rows(const Head& head, Sight& sight, int query, float* queries, int64_t stride, const Scratch& t) {
-    constexpr int panel = V::lanes * V::vectors;
-    const int head_width = head.width;
+// MR query rows of one head, from row `query` on; their context takes their place. Not inlined, for the reason
+// that `panel` has.
+template <class Operands, int MR>
+__attribute__((noinline)) void attend_rows(const Head& head, Sight& sight, int query, float* queries, int64_t stride,
+                                           const Scratch& t) {
+    constexpr int panel = V::lanes * V::vectors, three = V::vectors < 3 ? 1 : 3, four = V::vectors < 4 ? 1 : 4;
+    const int head_width = head.width, depth = head_width / Operands::per_lane;
     Sight sights[MR];
     for (int i = 0; i < MR; i++) {
         sight.move(head, query + i);
         sights[i] = sight;
     }
     const int first = sights[0].from / V::lanes * V::lanes, last = sight.to;
-    const int end = static_cast<int>(padded(last, V::lanes)), width = end - first;
+    const int end = static_cast<int>(padded(last, V::lanes)), count = last - first;
+    const int64_t width = padded(count, V::lanes * Operands::per_lane);  // of a row of scores
     for (int start = first; start < end;) {
         const int base = start / panel * panel, left = static_cast<int>(padded(head.length, V::lanes)) - base;
         const int of_panel = left < panel ? left : panel;  // keys in this panel
         const int stop = base + of_panel < end ? base + of_panel : end;
-        const float* keys = t.keys + int64_t(base) * head_width + (start - base);
+        const float* keys = t.keys + int64_t(base) * depth + (start - base);
         float* scores = t.scores + (start - first);
         switch ((stop - start) / V::lanes) {
-            case 1: score_tile<MR, 1>(queries, stride, keys, of_panel, head_width, scores, width); break;
-            case 2: score_tile<MR, 2>(queries, stride, keys, of_panel, head_width, scores, width); break;
-            case 3: score_tile<MR, V::vectors < 3 ? 1 : 3>(queries, stride, keys, of_panel, head_width, scores, width); break;
-            case 4: score_tile<MR, V::vectors < 4 ? 1 : 4>(queries, stride, keys, of_panel, head_width, scores, width); break;
+            case 1: score_tile<Operands, MR, 1>(queries, stride, keys, of_panel, depth, scores, width); break;
+            case 2: score_tile<Operands, MR, 2>(queries, stride, keys, of_panel, depth, scores, width); break;
+            case 3: score_tile<Operands, MR, three>(queries, stride, keys, of_panel, depth, scores, width); break;
+            case 4: score_tile<Operands, MR, four>(queries, stride, keys, of_panel, depth, scores, width); break;
         }
         start = stop;
     }
@@ -140,39 +162,42 @@ static void attend_rows(const Head& head, Sight& sight, int query, float* querie
     for (int i = 0; i < MR; i++) {
         float* scores = t.scores + int64_t(i) * width;
         if (!whole) adjust(head, sights[i], query + i, first, last, scores);
-        over[i] = 1.0f / exponentials(scores, last - first);
+        over[i] = 1.0f / exponentials<Operands>(scores, count);
     }
-    const float* values = t.values + int64_t(first) * head_width;
-    const int count = last - first;
+    const float* values = t.values + int64_t(first) / Operands::per_lane * head_width;
+    const int lanes = (count + Operands::per_lane - 1) / Operands::per_lane;  // of a row of weights
     int k = 0;
     if (V::vectors >= 4)
         for (; k + 4 * V::lanes <= head_width; k += 4 * V::lanes)
-            context_tile<MR, 4>(t.scores, width, values + k, head_width, count, over, queries + k, stride);
+            context_tile<Operands, MR, 4>(t.scores, width, values + k, head_width, lanes, over, queries + k, stride);
     for (; k + 2 * V::lanes <= head_width; k += 2 * V::lanes)
-        context_tile<MR, 2>(t.scores, width, values + k, head_width, count, over, queries + k, stride);
+        context_tile<Operands, MR, 2>(t.scores, width, values + k, head_width, lanes, over, queries + k, stride);
     if (k < head_width)
-        context_tile<MR, 1>(t.scores, width, values + k, head_width, count, over, queries + k, stride);
+        context_tile<Operands, MR, 1>(t.scores, width, values + k, head_width, lanes, over, queries + k, stride);
 }
 
+template <class Operands>
 static void attend(const Head& head, float* queries, const float* keys, const float* values, int64_t stride,
                    const Scratch& t) {
-    pack_keys(keys, stride, head.length, head.width, t.keys);
-    pack_values(values, stride, head.length, head.width, t.values);
+    pack_queries<Operands>(queries, stride, head.length, head.width);
+    pack_keys<Operands>(keys, stride, head.length, head.width, t.keys);
+    pack_values<Operands>(values, stride, head.length, head.width, t.values);
     Sight sight;
     int row = 0;
     for (; row + V::rows <= head.length; row += V::rows)
-        attend_rows<V::rows>(head, sight, row, queries + row * stride, stride, t);
+        attend_rows<Operands, V::rows>(head, sight, row, queries + row * stride, stride, t);
     float* last = queries + row * stride;
     switch (head.length - row) {
-        case 1: attend_rows<1>(head, sight, row, last, stride, t); break;
-        case 2: attend_rows<2>(head, sight, row, last, stride, t); break;
-        case 3: attend_rows<3>(head, sight, row, last, stride, t); break;
-        case 4: attend_rows<4>(head, sight, row, last, stride, t); break;
-        case 5: attend_rows<5>(head, sight, row, last, stride, t); break;
+        case 1: attend_rows<Operands, 1>(head, sight, row, last, stride, t); break;
+        case 2: attend_rows<Operands, 2>(head, sight, row, last, stride, t); break;
+        case 3: attend_rows<Operands, 3>(head, sight, row, last, stride, t); break;
+        case 4: attend_rows<Operands, 4>(head, sight, row, last, stride, t); break;
+        case 5: attend_rows<Operands, 5>(head, sight, row, last, stride, t); break;
     }
 }
 
 // This thread's share of all heads of all sequences.
+template <class Operands>
 static void attention(const Model& model, const Step& step, const Chunk& chunk, float* qkv, const Scratch& scratch,
                       const Team& team) {
     const vt_sizes& sizes = model.sizes;
@@ -186,6 +211,6 @@ static void attention(const Model& model, const Step& step, const Chunk& chunk, 
         const Head head{step, sizes.causal != 0, chunk.plain, chunk.columns + first, length, model.head_width, bias};
         float* row = qkv + int64_t(first) * model.qkv_width;
         const float* keys = row + model.heads_width() + index / group * model.head_width;
-        attend(head, row + index * model.head_width, keys, keys + model.kv_width(), model.qkv_width, scratch);
+        attend<Operands>(head, row + index * model.head_width, keys, keys + model.kv_width(), model.qkv_width, scratch);
     }
 }

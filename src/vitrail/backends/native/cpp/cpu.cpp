@@ -43,12 +43,16 @@ const Kernels* choose_kernels(std::string& why) {
     const bool foundation = bit(extended.ebx, 16) && bit(extended.ebx, 17) && bit(extended.ebx, 30) &&
                             bit(extended.ebx, 31);  // AVX-512 F, DQ, BW, VL
     const bool has_avx512vnni = has_avx2 && zmm && foundation && bit(extended.ecx, 11);
+    const bool has_avx512bf16 = has_avx512vnni && bit(more.eax, 5);
 #ifdef VITRAIL_EVEX_DOT  // a build for tests: AVX-VNNI's kernels in the encoding that AVX-512 processors run
     const bool has_avxvnni = has_avx512vnni;
 #else
     const bool has_avxvnni = has_avx2 && bit(more.eax, 4);
 #endif
-    const Candidate candidates[] = {{&avx512vnni, has_avx512vnni}, {&avxvnni, has_avxvnni}, {&avx2, has_avx2}};
+    const Candidate candidates[] = {{&avx512bf16, has_avx512bf16},
+                                    {&avx512vnni, has_avx512vnni},
+                                    {&avxvnni, has_avxvnni},
+                                    {&avx2, has_avx2}};
 
     const char* named = std::getenv("VITRAIL_ISA");
     const std::string wanted = named ? named : "";
@@ -61,7 +65,7 @@ const Kernels* choose_kernels(std::string& why) {
         }
     }
     why = wanted.empty() ? "this processor has neither AVX2 with FMA nor anything above it"
-                         : "VITRAIL_ISA is " + wanted + ": choose among avx512vnni, avxvnni, avx2";
+                         : "VITRAIL_ISA is " + wanted + ": choose among avx512bf16, avx512vnni, avxvnni, avx2";
     return nullptr;
 }
 

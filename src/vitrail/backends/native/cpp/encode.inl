@@ -57,7 +57,7 @@ static void encode(const Model& model, const Chunk& chunk, const Activations& s,
                        s.qkv + r * model.qkv_width);
             team.meet();
         }
-        attention(model, step, chunk, s.qkv, t, team);
+        attention<typename Precision::Attention>(model, step, chunk, s.qkv, t, team);
         team.meet();
         hand_over_rows(s.qkv, model.qkv_width, model.heads_width(), false);
         product<Precision, Then::add>(context, context_stride, layer.output, rows, team, s.hidden, hidden_width);

@@ -15,6 +15,7 @@ namespace {
 using F = V::F;
 
 #include "functions.inl"
+#include "operands.inl"
 #include "products.inl"
 #include "rows.inl"
 #include "attention.inl"

@@ -106,8 +106,8 @@ struct Activations {
 
 // What one thread needs for itself.
 struct Scratch {
-    float* keys;    // one head's keys in panels
-    float* values;  // one head's values, row after row
+    float* keys;    // one head's keys in panels, as operands of their product (operands.inl)
+    float* values;  // one head's values likewise, row after row
     float* scores;  // a few rows of scores
     float* row;     // the widest row
     float* panel;   // one panel of a product that is not activated yet
@@ -137,7 +137,7 @@ struct Kernels {
     Encode float32, int8;
 };
 
-extern const Kernels avx512vnni, avxvnni, avx2;
+extern const Kernels avx512bf16, avx512vnni, avxvnni, avx2;
 
 inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 

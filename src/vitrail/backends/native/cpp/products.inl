@@ -8,8 +8,8 @@ struct Activation {
     bool gated;    // the first half of a panel's vectors is up, the second gate
 };
 
-// sums += a b: a is MR rows `a_stride` apart; b has NV vectors per input, `b_stride` apart.
-template <int MR, int NV>
+// sums += a b: a is MR rows of `depth` lanes, `a_stride` apart; b has NV vectors per lane, `b_stride` apart.
+template <class Operands, int MR, int NV>
 VT_INLINE void accumulate(F (&sums)[MR][NV], const float* a, int64_t a_stride, const float* b, int64_t b_stride,
                           int depth) {
     for (int k = 0; k < depth; k++, b += b_stride) {
@@ -19,7 +19,7 @@ VT_INLINE void accumulate(F (&sums)[MR][NV], const float* a, int64_t a_stride, c
         VT_UNROLL for (int i = 0; i < MR; i++) {
             const F row = V::all(a[i * a_stride + k]);
             VT_UNROLL for (int j = 0; j < NV; j++)
-                sums[i][j] = V::fma(row, column[j], sums[i][j]);
+                sums[i][j] = Operands::multiply_add(row, column[j], sums[i][j]);
         }
     }
 }
@@ -27,6 +27,7 @@ VT_INLINE void accumulate(F (&sums)[MR][NV], const float* a, int64_t a_stride, c
 // Products in float32.
 struct Float32 {
     using Value = float;
+    using Attention = Floats;
 
     static Rows input(const Activations&, float* floats) { return {floats, nullptr, nullptr}; }
     VT_INLINE F gelu(F x) { return gelu_exact(x); }
@@ -39,8 +40,8 @@ struct Float32 {
             VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
                 for (int j = 0; j < NV; j++) tile.sums[i][j] = V::zero();
             const float* weights = static_cast<const float*>(linear.weights) + int64_t(column) * linear.inputs;
-            accumulate(tile.sums, static_cast<const float*>(a.data) + row * stride, stride, weights, NV * V::lanes,
-                       linear.inputs);
+            accumulate<Floats>(tile.sums, static_cast<const float*>(a.data) + row * stride, stride, weights,
+                               NV * V::lanes, linear.inputs);
         }
         VT_INLINE F value(const Tile& tile, const Rows&, int64_t, const Linear& linear, int column, int i, int j) {
             return V::add(tile.sums[i][j], V::load(linear.bias + column + V::lanes * j));
@@ -51,6 +52,7 @@ struct Float32 {
 // Products of quantised activations, x ≈ scale · q + low per row, and weights, w ≈ scale · integer per column.
 struct Int8 {
     using Value = V::Quantised;
+    using Attention = Pairs;
 
     static Rows input(const Activations& s, float*) { return s.quantised; }
     VT_INLINE F gelu(F x) { return gelu_near(x); }

@@ -1,4 +1,4 @@
-// Vectors of 16 floats: AVX-512 with VNNI.
+// Vectors of 16 floats: AVX-512 with VNNI; with VT_BF16 also pairs of bfloat16, a pair in each lane.
 #define VT_INLINE static inline __attribute__((always_inline))
 #define VT_UNROLL _Pragma("GCC unroll 32")
 
@@ -53,6 +53,19 @@ struct V {
         const I whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(whole));
     }
+
+#ifdef VT_BF16
+    // sums += a₀ b₀ + a₁ b₁ of the pairs in each lane
+    VT_INLINE F multiply_add_pairs(F a, F b, F sums) { return _mm512_dpbf16_ps(sums, (__m512bh)a, (__m512bh)b); }
+    // Pairs of neighbours, each number rounded to the nearest bfloat16: those of `a`, then those of `b`.
+    VT_INLINE F pairs_along(F a, F b) { return (F)_mm512_cvtne2ps_pbh(b, a); }
+    // Pairs of a lane of `a` and the same lane of `b`.
+    VT_INLINE F pairs_across(F a, F b) {
+        const I low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a));
+        const I high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(b));
+        return (F)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    }
+#endif
 
     VT_INLINE void transpose(F (&r)[16]) {
         F t[16];
