@@ -4,6 +4,7 @@ MOMENT is a call before which the process kills itself the COUNT-th time: `step`
 snapshot is written).
 """
 
+import atexit
 import itertools
 import os
 import signal
@@ -70,6 +71,8 @@ if __name__ == "__main__":
     if "WORLD_SIZE" not in os.environ:
         toy_run(Path(place))
     else:
+        # registered first, so it is asked last: has the group been left when the process ends?
+        atexit.register(lambda: os._exit(3) if torch.distributed.is_initialized() else None)
         for kind, sharded in itertools.product(("text-classification", "embedding"), (False, True)):
             name = f"{kind}-sharded" if sharded else kind
             encoder, processes = toy_run(Path(place) / name, kind=kind, dtype=torch.float64, sharded=sharded)

@@ -5,6 +5,7 @@ whole window, the sum is the gradient one process would have had. Each process h
 part of it (sharded, sharding.py).
 """
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Processes:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+            atexit.register(_leave)
         return cls(rank=dist.get_rank(), count=dist.get_world_size(), sharded=shard)
 
     @property
@@ -84,6 +86,12 @@ class Processes:
         """Until all have come here."""
         if self.count > 1:
             dist.barrier()
+
+
+def _leave() -> None:
+    """Before the interpreter ends: a thread of the group that still runs then would abort a run that is done."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _sum_flat(gradients: list[Tensor]) -> None:

@@ -86,7 +86,7 @@ class Excitement:
             said = f"row {row}: {best.value:.3f} at ⟦{best.text[best.start : best.end]}⟧"
             said += f", and {len(others)} more of the strongest" if others else ""
             panels.append(Panel(title="", said=said, texts=[_excerpt(best, strongest)]))
-        said = f"{self.said}. Orange: above 0; blue, underlined: below; as strong as the share of {strongest:.3g}."
+        said = f"{self.said}. Orange: above 0; blue, underlined: below; full colour is {strongest:.3g}."
         if len(seen) > MOST_DRAWN:
             said += f" The first {MOST_DRAWN} of {len(seen):,} texts."
         return save(draw_coloured_texts([Panel(title=self.part, said=said, texts=[]), *panels]), Path(path))
