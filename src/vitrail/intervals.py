@@ -7,7 +7,7 @@ both (paired), since two models, or two methods, fail at the same hard rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Int64
@@ -56,8 +56,13 @@ def bootstrap_mean(values: Sequence[float], *, seed: int, texts: Sequence[int] |
     return _bounds(array.mean(), sums[drawn].sum(1) / counts[drawn].sum(1))
 
 
-def plus_or_minus(facts: Mapping[str, float] | None, sign: str = "") -> str:
-    """An interval that reaches equally far to both sides (Student's), from its fields as a report keeps them."""
+def fields_of(interval: Interval | None) -> dict[str, float] | None:
+    """Its fields, as a report keeps them."""
+    return None if interval is None else asdict(interval)
+
+
+def plus_or_minus(facts: Mapping[str, float] | None, sign: str) -> str:
+    """An interval that reaches equally far to both sides (Student's). sign: "+" where a mean above 0 shall show it."""
     return "–" if facts is None else f"{facts['mean']:{sign}.4f} ± {facts['high'] - facts['mean']:.4f}"
 
 

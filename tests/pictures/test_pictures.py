@@ -6,6 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
+from vitrail.intervals import Interval
 from vitrail.pictures import by_layer, canvas, glyphs, word_grid
 from vitrail.pictures.coloured_text import Panel, draw_coloured_texts
 from vitrail.pictures.confusion import draw_confusion
@@ -132,7 +133,7 @@ def test_of_more_columns_than_a_picture_holds_the_first_are_drawn_and_it_is_said
 
 def test_lines_from_layer_to_layer_have_their_names_beside_them(tmp_path, monkeypatch):
     drawn = kept(monkeypatch, by_layer)
-    intervals = [(0.5, 0.4, 0.6)] * 13
+    intervals = [Interval(mean=0.5, low=0.4, high=0.6)] * 13
     names = [f"layers.{layer}.output" for layer in range(13)]
     panels = {"accuracy": {"probe": intervals, "control": intervals}}
 

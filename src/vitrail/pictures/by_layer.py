@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vitrail.intervals import Interval
 from vitrail.pictures.canvas import BLUE, INK, ORANGE, SOFT, figure, save
-from vitrail.pictures.scores import Interval
 
 
 def draw_by_layer(
@@ -25,7 +25,7 @@ def draw_by_layer(
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         places = np.arange(len(layers))
         for (colour, style), (name, intervals) in zip(((BLUE, "-"), (ORANGE, "--")), lines.items(), strict=False):
-            middle, low, high = np.array(intervals).T
+            middle, low, high = ([getattr(each, end) for each in intervals] for end in ("mean", "low", "high"))
             axis.plot(places, middle, style, color=colour, label=name, linewidth=1.8, marker="o", markersize=3)
             axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         name, level = levels[title]

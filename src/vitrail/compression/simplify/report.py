@@ -20,7 +20,7 @@ import numpy as np
 from vitrail.compression.importance_scores import Importance
 from vitrail.compression.simplify.config import SimplifyConfig
 from vitrail.compression.simplify.trials import Trial
-from vitrail.intervals import Interval, plus_or_minus
+from vitrail.intervals import fields_of, plus_or_minus
 from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape, layer_parameters
 from vitrail.models.arithmetic import count_parameters
@@ -171,8 +171,8 @@ def _model(folder: Path, standing: Standing, found: Found) -> dict[str, Any]:
         "untuned": {str(trial.seed): trial.untuned for trial in trials},
         "scores": {str(trial.seed): trial.score for trial in trials},
         "test": tested or None,
-        "score": _facts(standing.score),
-        "difference": _facts(standing.difference),
+        "score": fields_of(standing.score),
+        "difference": fields_of(standing.difference),
         "verdict": standing.verdict,
         "speed": asdict(speed),
         "times": speed.tokens_per_second / found.speeds[found.whole].tokens_per_second,
@@ -225,10 +225,6 @@ def _millions(each: Mapping[str, Any]) -> float:
 
 def _tokens_per_second(each: Mapping[str, Any]) -> float:
     return each["speed"]["tokens_per_second"]
-
-
-def _facts(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else asdict(interval)
 
 
 def _name(each: Mapping[str, Any]) -> str:

@@ -58,9 +58,8 @@ class Probe:
         """PNG, SVG or PDF, by the suffix: the accuracies of every layer, and their difference, with its intervals."""
         from vitrail.pictures.by_layer import draw_by_layer
 
-        def line(name: str) -> list[tuple[float, float, float]]:
-            found = [getattr(each, name) for each in self.layers]
-            return [(own.mean, own.low, own.high) for own in found]
+        def line(name: str) -> list[Interval]:
+            return [getattr(each, name) for each in self.layers]
 
         return draw_by_layer(
             Path(path),

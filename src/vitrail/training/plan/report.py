@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitrail.intervals import Interval, plus_or_minus
+from vitrail.intervals import fields_of, plus_or_minus
 from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape, cost_of, layer_parameters, reshaped
 from vitrail.models.arithmetic import count_work
@@ -148,8 +148,8 @@ def _shape(standing: Standing, spec: EncoderSpec, length: int, measured: Measure
         "multiply_adds": count_work(spec, length).total,
         "scores": {str(seed): score for seed, score in standing.scores.items()},
         "failed": {str(seed): error for seed, error in standing.failed.items()},
-        "score": _facts(standing.score),
-        "difference": _facts(standing.difference),
+        "score": fields_of(standing.score),
+        "difference": fields_of(standing.difference),
         "verdict": standing.verdict,
         "speed": asdict(measured.speeds[standing.shape]),
     }
@@ -164,10 +164,6 @@ def _deviation(measured: Measured) -> float:
     cost = cost_of(sweep.budget, space.length)
     wanted = cost(space.spec)
     return max(abs(cost(reshaped(space.spec, each.shape)) / wanted - 1) for each in measured.standings)
-
-
-def _facts(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else asdict(interval)
 
 
 def _name(each: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ def beside(run: RunFiles, task: str, data: Data) -> list[str]:
     scores = beside_baselines(score_of, found, others, gold, seed=0)
     draw_scores(
         run.folder / "report" / "scores.png",
-        {name: (own.mean, own.low, own.high) for name, (own, _) in scores.items()},
+        {name: own for name, (own, _) in scores.items()},
         title=f"{name} on the {len(gold):,} validation rows, with 95 % intervals",
     )
     rows = [(name, str(own), "" if less is None else verdict(less)) for name, (own, less) in scores.items()]
