@@ -128,6 +128,8 @@ def test_a_method_of_ones_own_is_scored_beside_the_others(planted_model):
     assert values["mine", "precision@1"] == values["gradient", "precision@1"]
     with pytest.raises(ValueError, match="'mine': choose among"):
         explanation.score(planted_model, rows, ["mine"])
+    with pytest.raises(ValueError, match="more than once"):
+        explanation.score(planted_model, rows, [replace(gradient, name="mine"), replace(gradient, name="mine")])
     with pytest.raises(ValueError, match="is called gradient"):
         explanation.score(planted_model, rows, [replace(gradient, paper="of my own")])
 

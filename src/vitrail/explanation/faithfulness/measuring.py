@@ -98,6 +98,8 @@ def _methods(given: Sequence[str | Method] | None) -> dict[str, Method]:
     if taken := own.keys() & METHODS.keys():
         raise ValueError(f"a method of your own is called {', '.join(taken)}, as one of vitrail's is; rename it")
     names = None if given is None else [each.name if isinstance(each, Method) else each for each in given]
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"methods are named more than once: {', '.join(names)}; name each once")
     known = {**METHODS, **own}
     return {name: known[name] for name in _known(names, known, "method") if name != RANDOM}
 
