@@ -1,6 +1,7 @@
 """A trace as a whole: it proves itself, knows its gap to the backend, stays true to its weights, and costs little."""
 
 import gc
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -248,3 +249,23 @@ def test_one_head_of_8192_tokens_takes_at_most_64_mib_more_than_a_forward():
     assert memory.most <= forward.most + 64 * 2**20
     with pytest.raises(TraceError, match="256 MiB"):
         trace.attention(0, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("texts", "words"), [(1, 23), (16, 23), (4, 248)])
+def test_a_light_trace_of_texts_takes_at_most_1_3_times_as_long_as_a_forward_of_their_ids(
+    texts: int, words: int, minilm: vitrail.Encoder, without_shape_checks: None
+):
+    given = [" ".join(["film"] * words)] * texts
+    ids = torch.from_numpy(np.stack([trace.reading.ids for trace in minilm.trace(given)]))
+    ratios = []
+    with torch.no_grad():
+        for _ in range(15):
+            begun = time.perf_counter()
+            minilm(ids)
+            between = time.perf_counter()
+            minilm.trace(given)
+            ratios.append((time.perf_counter() - between) / (between - begun))
+
+    assert ids.shape == (texts, words + 2)
+    assert np.median(ratios) <= 1.3
