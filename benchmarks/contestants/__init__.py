@@ -39,7 +39,7 @@ class Contestant:
         return not self.needs or self.needs in flags()
 
 
-def _vitrail(precision: str, families: tuple[str, ...]) -> Contestant:
+def _vitrail(precision: str, families: tuple[str, ...], *, needs: str = "") -> Contestant:
     return Contestant(
         name=OURS if precision == "float32" else f"{OURS} {precision}",
         module="by_vitrail",
@@ -49,6 +49,7 @@ def _vitrail(precision: str, families: tuple[str, ...]) -> Contestant:
         how="default" if precision == "float32" else f'precision="{precision}"',
         settings={"precision": precision},
         families=families,
+        needs=needs,
     )
 
 
@@ -99,6 +100,7 @@ def _runtime(stack: str, name: str, how: str, *, needs: str = "", **settings: An
 ALL = (
     _vitrail("float32", ("bert", "modernbert")),
     _vitrail("int8", ("bert", "modernbert")),
+    _vitrail("float16", ("bert", "modernbert"), needs="avx512_fp16"),
     _sentence_transformers("", "float32", "default: batches of 32", families=("bert", "modernbert")),
     _sentence_transformers("tuned", "float32", "best batch size", tried=BATCHES),
     _sentence_transformers("onnx", "float32", "ONNX backend", "onnx", tried=BATCHES),

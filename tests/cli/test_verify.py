@@ -236,12 +236,20 @@ def test_int8_is_measured_against_float32_and_everything_else_in_float32(tiny_be
     assert checks["fast path or reference"]["tolerance"] == 1e-5
 
 
+def test_the_cost_of_float16_is_told_too(minilm_folder: Path, in_this_process: None):
+    result = verify(minilm_folder, "--precision", "float16", "--device", "cpu", "--json")
+
+    cost = next(each for each in json.loads(result.stdout)["checks"] if each["name"] == "cost of float16")
+    assert cost["outcome"] == "ok"
+    assert 0 < cost["difference"] < 1e-4
+
+
 def test_the_cost_of_int8_is_told_for_texts(minilm_folder: Path):
     exact, encoder = vitrail.load(minilm_folder, device="cpu"), vitrail.load(minilm_folder, precision="int8")
     texts = [f"sentence number {number} about {word}" for number in range(6) for word in ("war", "peace", "tea")]
 
-    check = checks.check_int8(encoder, exact, texts)
-    broken = checks.check_int8(vitrail.load(minilm_folder, precision="int8", max_length=5), exact, texts)
+    check = checks.check_cost(encoder, exact, texts)
+    broken = checks.check_cost(vitrail.load(minilm_folder, precision="int8", max_length=5), exact, texts)
 
     assert check.outcome == "ok"
     assert 0 < (check.difference or 0) < 0.007

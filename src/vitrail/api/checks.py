@@ -26,8 +26,8 @@ from vitrail.layers.kernels import KERNELS
 from vitrail.layers.packing import Packing
 
 TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
-# In int8: by how much the cosine to the float32 vector may fall short of 1, for the worst text.
-WORST_COSINE_LOSS = 0.007
+# By precision: how far the cosine to the float32 vector may fall short of 1, for the worst text.
+WORST_COSINE_LOSS = {"int8": 0.007, "float16": 1e-4}
 # Of the ids that stand in for texts where there is no tokenizer.
 _DRAWN_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 64)
 
@@ -111,13 +111,15 @@ def check_reference_kernel(encoder: Encoder, sequences: Sequence[Ids]) -> Check:
     return compared("fast path or reference", fast, slow, tolerance=TOLERANCES[encoder.precision], note=note)
 
 
-def check_int8(encoder: Encoder, exact: Encoder, texts: Sequence[str]) -> Check:
-    """What int8 costs on these texts: the cosine to the float32 vectors, and the change in who is nearest to whom."""
+def check_cost(encoder: Encoder, exact: Encoder, texts: Sequence[str]) -> Check:
+    """What int8 or float16 costs on these texts: the cosine to the float32 vectors, and the change in who is nearest to
+    whom.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)
         ours, wanted = encoder.embed(texts, show_progress=False), exact.embed(texts, show_progress=False)
     cosines = _cosines(ours, wanted)
-    loss = float(1 - cosines.min(initial=1.0))
+    loss, tolerance = float(1 - cosines.min(initial=1.0)), WORST_COSINE_LOSS[encoder.precision]
     note = f"vectors against float32: cosine mean {cosines.mean():.5f}, worst {cosines.min(initial=1.0):.5f}"
     if len(texts) > 10:
         near, nearest = (_neighbours(vectors) for vectors in (ours, wanted))
@@ -125,10 +127,10 @@ def check_int8(encoder: Encoder, exact: Encoder, texts: Sequence[str]) -> Check:
         kept = np.mean([len(set(a) & set(b)) for a, b in zip(near.tolist(), nearest.tolist(), strict=True)])
         note += f"; of {len(texts)} texts {same:.1%} keep their nearest, and {kept:.1f} of the 10 nearest stay"
     return Check(
-        name="cost of int8",
-        outcome="ok" if loss <= WORST_COSINE_LOSS else "failed",
+        name=f"cost of {encoder.precision}",
+        outcome="ok" if loss <= tolerance else "failed",
         difference=loss,
-        tolerance=WORST_COSINE_LOSS,
+        tolerance=tolerance,
         note=note,
     )
 

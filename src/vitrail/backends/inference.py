@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitrail.backends.laid_out import can_lay_out, free_memory, lay_out, tokens_per_step
-from vitrail.backends.native import NativeEngine, instruction_set, is_built, unsupported
+from vitrail.backends.native import FLOAT16_NEEDS, NativeEngine, instruction_set, is_built, unsupported
 from vitrail.backends.prepacked import can_prepack, prepack
 from vitrail.backends.survey import Survey, Surveyor, departure
 from vitrail.errors import BackendError
@@ -86,15 +86,18 @@ class Inference:
             return f"{name} is not what the model's spec describes"
         if any(kernel is not fused for kernel in self._surveyor.look().kernels):
             return f"attention was set to run on another kernel ({self.model.kernel_name})"
+        dtypes = {parameter.dtype for parameter in self.model.parameters()}
         for parameter in self.model.parameters():
-            if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
+            if parameter.device.type != "cpu" or dtypes not in ({torch.float32}, {torch.float16}):
                 return f"the model is in {str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
         if not is_built():
             return "it was not built: there was no C++ compiler, or no x86-64, when vitrail was installed"
         try:
-            instruction_set()
+            has = instruction_set()
         except BackendError as error:
             return str(error)
+        if dtypes == {torch.float16} and has != FLOAT16_NEEDS:
+            return f"it takes a model in float16 only where the processor has {FLOAT16_NEEDS}; here it has {has}"
         return None
 
     def run(self, input_ids: Int[Tensor, " tokens"], packing: Packing) -> Float[Tensor, "tokens hidden"]:

@@ -5,15 +5,22 @@ from functools import cache
 
 import pytest
 
-from vitrail.backends.native import instruction_set, is_built
+from vitrail.backends.native import FLOAT16_NEEDS, instruction_set, is_built
 from vitrail.errors import BackendError
 
-NAMES = ("avx512bf16", "avx512vnni", "avxvnni", "avx2")
+NAMES = ("avx512fp16", "avx512bf16", "avx512vnni", "avxvnni", "avx2")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "isa" in metafunc.fixturenames:
+    if {"isa", "precision"} <= set(metafunc.fixturenames):
+        cases = [(isa, precision) for isa in available() for precision in precisions_of(isa)]
+        metafunc.parametrize(("isa", "precision"), cases, indirect=["isa"], scope="module")
+    elif "isa" in metafunc.fixturenames:
         metafunc.parametrize("isa", available(), indirect=True, scope="module")
+
+
+def precisions_of(isa: str) -> tuple[str, ...]:
+    return ("float32", "int8", "float16") if isa == FLOAT16_NEEDS else ("float32", "int8")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
-// Runs the engine under the sanitizers: odd sizes, every instruction set of this machine, both precisions, hostile
+// Runs the engine under the sanitizers: odd sizes, every instruction set of this machine, every precision, hostile
 // arguments, two threads at once. Every array is exactly as large as the interface says, so that a byte too far is
 // caught.
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -115,8 +116,10 @@ void encode(vt_engine* engine, const vt_sizes& s, const std::vector<int64_t>& le
 }
 
 void run_all(const vt_sizes& s) {
-    for (int32_t precision : {VT_FLOAT32, VT_INT8})
+    const bool float16 = std::strcmp(vt_isa(), "avx512fp16") == 0;
+    for (int32_t precision : {VT_FLOAT32, VT_INT8, VT_FLOAT16})
         for (int32_t threads : {1, 3}) {
+            if (precision == VT_FLOAT16 && !float16) continue;
             Model model(s, precision, threads);
             for (const std::vector<int64_t>& lengths : std::vector<std::vector<int64_t>>{
                      {}, {0}, {1}, {2, 0, 65}, {130, 17, 16, 15}, std::vector<int64_t>(300, 3), {1, 257}, {63, 64, 6}})
@@ -131,7 +134,7 @@ void run_all(const vt_sizes& s) {
 
 int main() {
     int ran = 0;
-    for (const char* isa : {"avx512bf16", "avx512vnni", "avxvnni", "avx2"}) {
+    for (const char* isa : {"avx512fp16", "avx512bf16", "avx512vnni", "avxvnni", "avx2"}) {
         setenv("VITRAIL_ISA", isa, 1);
         if (!vt_isa()) continue;
         ran++;

@@ -48,7 +48,9 @@ def test_the_shapes_of_bert_and_roberta_are_taken():
 
 def test_an_instruction_set_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("VITRAIL_ISA", "mmx")
-    with pytest.raises(BackendError, match="VITRAIL_ISA is mmx: choose among avx512bf16, avx512vnni, avxvnni, avx2"):
+    with pytest.raises(
+        BackendError, match="VITRAIL_ISA is mmx: choose among avx512fp16, avx512bf16, avx512vnni, avxvnni, avx2"
+    ):
         instruction_set()
     with pytest.raises(BackendError, match="mmx"):
         NativeEngine(random_model(bert_spec()))
@@ -149,7 +151,7 @@ def test_a_tensor_of_another_shape_is_refused_and_a_missing_one_named():
 
 def test_wrong_arguments_are_value_errors():
     model = random_model(bert_spec())
-    with pytest.raises(ValueError, match="float32, int8"):
+    with pytest.raises(ValueError, match="float32, int8, float16"):
         NativeEngine(model, "bfloat16")
     with pytest.raises(ValueError, match="threads must be at least 1"):
         NativeEngine(model, threads=0)

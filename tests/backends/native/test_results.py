@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.native.conftest import available
 from backends.native.small_models import bert_spec, engine_specs, random_ids, random_model
 from strategies import packings, some
-from vitrail.backends.native import NativeEngine
+from vitrail.backends.native import FLOAT16_NEEDS, NativeEngine
 from vitrail.layers.kernels import reference
 from vitrail.layers.packing import Packing
 from vitrail.models import (
@@ -22,6 +23,7 @@ from vitrail.models import (
     RotaryPositions,
 )
 
+LARGEST_ERROR = {"int8": 0.1, "float16": 0.01}
 LENGTHS = st.sampled_from([0, 1, 2, 5, 6, 7, 15, 16, 17, 33, 70])
 
 
@@ -52,7 +54,7 @@ def check(model: EncoderModel, precision: str, packing: Packing, *, threads: int
     if precision == "float32":
         torch.testing.assert_close(found.double(), wanted, atol=1e-5 * max(1.0, float(wanted.abs().max())), rtol=1e-5)
     else:
-        assert relative_error(found.double(), wanted) < 0.1
+        assert relative_error(found.double(), wanted) < LARGEST_ERROR[precision]
 
 
 @some(40)
@@ -71,7 +73,15 @@ def test_any_spec_in_int8(isa: str, spec: EncoderSpec, packing: Packing, threads
     check(random_model(spec), "int8", packing, threads=threads, with_types=with_types)
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.skipif(FLOAT16_NEEDS not in available(), reason=f"needs a processor with {FLOAT16_NEEDS}")
+@some(40)
+@given(
+    spec=engine_specs(), packing=packings(lengths=LENGTHS), threads=st.sampled_from([1, 2, 3]), with_types=st.booleans()
+)
+def test_any_spec_in_float16(spec: EncoderSpec, packing: Packing, threads: int, with_types: bool):
+    check(random_model(spec), "float16", packing, threads=threads, with_types=with_types)
+
+
 @pytest.mark.parametrize(
     "lengths",
     [(1,), (511,), (512,), (513,), (513, 1, 512), (1,) * 2000, (0,), (0, 3, 0), ()],
@@ -100,7 +110,6 @@ def test_windows_over_texts_of_any_length(
     check(random_model(spec), "float32", packing, threads=2)
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_sequence_is_not_affected_by_its_neighbours_or_the_threads(isa: str, precision: str):
     model = random_model(bert_spec())
     packing = Packing.of([40, 3, 0, 200, 1, 17, 90, 300])
@@ -112,7 +121,6 @@ def test_a_sequence_is_not_affected_by_its_neighbours_or_the_threads(isa: str, p
         assert torch.equal(one_thread.run(part, Packing.of([len(part)])), hidden)
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_two_threads_may_call_at_once(isa: str, precision: str):
     model = random_model(bert_spec())
     engine = NativeEngine(model, precision, 2)
@@ -132,7 +140,6 @@ def test_two_threads_may_call_at_once(isa: str, precision: str):
     assert not wrong
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["layers.0.attention.value.weight", "layers.1.feed_forward.up.weight"])
 def test_a_number_that_is_not_finite_is_never_lost(isa: str, precision: str, bad: float, name: str):
@@ -146,7 +153,6 @@ def test_a_number_that_is_not_finite_is_never_lost(isa: str, precision: str, bad
     assert not hidden.isfinite().all(dim=-1).any()
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_number_that_is_not_finite_stays_in_its_sequence(isa: str, precision: str, bad: float):
     model = random_model(bert_spec())

@@ -1,4 +1,4 @@
-"""The native engine: the same model in C++, for processors with AVX2 or more, in float32 and int8.
+"""The native engine: the same model in C++, for processors with AVX2 or more, in float32, float16 and int8.
 
 The one idea: a chunk of whole sequences goes through all layers on one thread, in memory that stays in its cache, and
 nothing waits for anything. The C++ lies in `cpp/` (read engine.h, then encode.inl); it is compiled when vitrail is
@@ -6,6 +6,6 @@ installed where a compiler exists, and loaded with ctypes when it is first used.
 """
 
 from vitrail.backends.native.engine import NativeEngine, unsupported
-from vitrail.backends.native.library import instruction_set, is_built
+from vitrail.backends.native.library import FLOAT16_NEEDS, instruction_set, is_built
 
-__all__ = ["NativeEngine", "instruction_set", "is_built", "unsupported"]
+__all__ = ["FLOAT16_NEEDS", "NativeEngine", "instruction_set", "is_built", "unsupported"]

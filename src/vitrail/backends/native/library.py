@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vitrail.errors import BackendError
 
-VERSION = 3
-PRECISIONS = {"float32": 0, "int8": 1}
+VERSION = 4
+PRECISIONS = {"float32": 0, "int8": 1, "float16": 2}
+FLOAT16_NEEDS = "avx512fp16"  # the one instruction set that multiplies float16
 ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2, "silu": 3}
 
 
@@ -102,7 +103,7 @@ def is_built() -> bool:
 
 
 def instruction_set() -> str:
-    """What runs: "avx512bf16", "avx512vnni", "avxvnni" or "avx2". A `BackendError` says why none does."""
+    """What runs: "avx512fp16", "avx512bf16", "avx512vnni", "avxvnni" or "avx2". A `BackendError` says why none does."""
     name = library().vt_isa()
     if name is None:
         raise BackendError(f"{last_error()}. The torch path runs on any processor")

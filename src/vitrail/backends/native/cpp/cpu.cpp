@@ -49,7 +49,11 @@ const Kernels* choose_kernels(std::string& why) {
 #else
     const bool has_avxvnni = has_avx2 && bit(more.eax, 4);
 #endif
-    const Candidate candidates[] = {{&avx512bf16, has_avx512bf16},
+    const Candidate candidates[] = {
+#ifdef VITRAIL_FP16  // the compiler knew it
+                                    {&avx512fp16, has_avx512vnni && bit(extended.edx, 23)},
+#endif
+                                    {&avx512bf16, has_avx512bf16},
                                     {&avx512vnni, has_avx512vnni},
                                     {&avxvnni, has_avxvnni},
                                     {&avx2, has_avx2}};
@@ -65,7 +69,7 @@ const Kernels* choose_kernels(std::string& why) {
         }
     }
     why = wanted.empty() ? "this processor has neither AVX2 with FMA nor anything above it"
-                         : "VITRAIL_ISA is " + wanted + ": choose among avx512bf16, avx512vnni, avxvnni, avx2";
+                         : "VITRAIL_ISA is " + wanted + ": choose among avx512fp16, avx512bf16, avx512vnni, avxvnni, avx2";
     return nullptr;
 }
 

@@ -7,25 +7,25 @@ static void encode(const Model& model, const Chunk& chunk, const Activations& s,
     const int rows = chunk.rows, hidden_width = model.hidden_width, wide_width = model.wide_width;
     const bool pre_norm = sizes.pre_norm, gated = sizes.gated;
     const int64_t from = team.from(rows), to = team.to(rows);
-    // What products read: these floats, or in int8 their quantised copies, which follow one another in one place.
+    // What products read: these floats, or in int8 and float16 copies of them, which follow one another in one place.
     const Rows hidden = Precision::input(s, pre_norm ? s.normed : s.hidden), context = Precision::input(s, s.qkv),
                wide = Precision::input(s, s.wide);
-    const bool quantised = hidden.scale;
-    // a row of quantised values is as wide as its product; in float32 the context stands among queries, keys and values
-    const int64_t context_stride = quantised ? model.heads_width() : model.qkv_width;
+    constexpr bool copied = Precision::copied;
+    // a copied row is as wide as its product; in float32 the context stands among queries, keys and values
+    const int64_t context_stride = copied ? model.heads_width() : model.qkv_width;
 
     // The residual stream, normalised, as the next product reads it: in the stream's place, or beside it.
     const auto hand_over_hidden = [&](const Norm& norm) {
         for (int64_t r = from; r < to; r++) {
             float* row = s.hidden + r * hidden_width;
-            float* normed = !pre_norm ? row : quantised ? t.row : s.normed + r * hidden_width;
+            float* normed = !pre_norm ? row : copied ? t.row : s.normed + r * hidden_width;
             normalize(sizes, row, sizes.hidden_size, hidden_width, norm, normed);
             hand_over_mixed<Precision>(normed, hidden_width, r, s, t);
         }
         team.meet();
     };
     const auto hand_over_rows = [&](const float* floats, int64_t stride, int size, bool mixed) {
-        if (!quantised) return;
+        if (!copied) return;
         for (int64_t r = from; r < to; r++)
             if (mixed)
                 hand_over_mixed<Precision>(floats + r * stride, size, r, s, t);

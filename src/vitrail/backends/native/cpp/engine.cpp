@@ -45,7 +45,7 @@ int32_t guarded(Body body) noexcept {
 
 }  // namespace
 
-int32_t vt_version(void) { return 3; }
+int32_t vt_version(void) { return 4; }
 
 const char* vt_isa(void) {
     const vt::Kernels* kernels = nullptr;

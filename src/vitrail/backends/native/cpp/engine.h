@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum { VT_OK = 0, VT_BAD_ARGUMENT = 1, VT_NOT_READY = 2, VT_NO_MEMORY = 3, VT_UNSUPPORTED = 4 };
-enum { VT_FLOAT32 = 0, VT_INT8 = 1 };
+enum { VT_FLOAT32 = 0, VT_INT8 = 1, VT_FLOAT16 = 2 };
 
 enum { VT_GELU = 0, VT_GELU_TANH = 1, VT_RELU = 2, VT_SILU = 3 };
 
@@ -86,11 +86,12 @@ typedef struct vt_engine vt_engine;
 // The interface's version: another number means other functions.
 VT_API int32_t vt_version(void);
 
-// The instruction set that runs, "avx512bf16", "avx512vnni", "avxvnni" or "avx2": the best this processor has, or what
-// VITRAIL_ISA names. NULL when the processor has none of them or lacks the one named; vt_last_error says which.
+// The instruction set that runs, "avx512fp16", "avx512bf16", "avx512vnni", "avxvnni" or "avx2": the best this processor
+// has, or what VITRAIL_ISA names. NULL when the processor has none of them or lacks the one named; vt_last_error says which.
 VT_API const char* vt_isa(void);
 
-// A new engine, or NULL. `layers` has sizes->num_layers entries; `threads` includes the caller's.
+// A new engine, or NULL. `layers` has sizes->num_layers entries; `threads` includes the caller's. VT_FLOAT16 runs on
+// avx512fp16 alone.
 VT_API vt_engine* vt_create(const vt_sizes* sizes, const vt_layer* layers, int32_t precision, int32_t threads);
 VT_API void vt_destroy(vt_engine* engine);
 

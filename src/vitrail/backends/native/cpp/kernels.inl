@@ -27,10 +27,15 @@ using F = V::F;
 #define VT_QUOTED(isa) #isa
 const Kernels VT_ISA = {
     VT_NAME_OF(VT_ISA),
-    {V::lanes, V::lanes * V::vectors, V::group, static_cast<int>(sizeof(V::Quantised))},
-    V::rows,
+    {V::lanes, V::lanes * OfInt8::columns, V::lanes * V::vectors, V::group, static_cast<int>(sizeof(V::Quantised))},
+    OfInt8::rows,
     encode<Float32>,
     encode<Int8>,
+#ifdef VT_FP16
+    encode<Float16>,
+#else
+    nullptr,
+#endif
 };
 
 }  // namespace vt

@@ -12,18 +12,22 @@ namespace vt {
 // Rows whose values stay in the second cache while a product goes through the panels of its matrix; enough of them to
 // use each panel many times.
 constexpr int rows_in_cache = 192;
+// Rows of a panel that are activated while they are in the first cache: whole tiles.
+constexpr int rows_beside = 24;
 // Vectors of a row that are mixed before it is quantised (rows.inl).
 constexpr int mixed_vectors = 8;
 
 // What an instruction set wants of the packed weights.
 struct Layout {
     int lanes;             // floats in a vector
+    int head;              // the width of a head is a multiple of this
     int panel;             // columns of a matrix that one pass of a product makes
     int group;             // neighbouring inputs that one int8 instruction multiplies and adds
     int activation_bytes;  // of a quantised activation and of a weight that meets it
 };
 
 // y = W x + b. Panel p holds columns p · panel …; inside, input after input (int8: group after group), then column.
+// Weights are floats, in float16 halves, in int8 whole numbers.
 // int8: y = scale_j · (s Σ w q + low Σ w) + b, for activations x ≈ s q + low; column_sum is scale_j Σ w.
 struct Linear {
     int inputs, outputs;  // padded
@@ -88,7 +92,8 @@ struct Chunk {
     float* out;  // of the whole call
 };
 
-// A product's left side as it reads it: floats, or quantised values with their scale and lowest value per row.
+// A product's left side as it reads it: floats, lanes of float16, or quantised values with their scale and lowest value
+// per row.
 struct Rows {
     void* data;
     float* scale;
@@ -101,7 +106,7 @@ struct Activations {
     float* normed;   // float32 and pre-norm only: the stream, normalised, as the next product reads it
     float* qkv;      // rows × qkv_width: the context takes the queries' place
     float* wide;     // rows × wide_width, or the embeddings that are projected
-    Rows quantised;  // int8 only: the input of the next product
+    Rows copied;     // int8 and float16 only: the input of the next product
 };
 
 // What one thread needs for itself.
@@ -110,7 +115,7 @@ struct Scratch {
     float* values;  // one head's values likewise, row after row
     float* scores;  // a few rows of scores
     float* row;     // the widest row
-    float* panel;   // one panel of a product that is not activated yet
+    float* panel;   // rows of one panel that are not activated yet
 };
 
 // The threads that work on one chunk: each does part `part` of `parts` of every step, and waits for the others after
@@ -134,10 +139,14 @@ struct Kernels {
     const char* name;
     Layout layout;
     int rows;  // of scores that a Scratch holds
-    Encode float32, int8;
+    Encode float32, int8, float16;  // null: not on this processor
 };
 
-extern const Kernels avx512bf16, avx512vnni, avxvnni, avx2;
+inline Encode encode_of(const Kernels& kernels, int32_t precision) {
+    return precision == VT_INT8 ? kernels.int8 : precision == VT_FLOAT16 ? kernels.float16 : kernels.float32;
+}
+
+extern const Kernels avx512fp16, avx512bf16, avx512vnni, avxvnni, avx2;
 
 inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 

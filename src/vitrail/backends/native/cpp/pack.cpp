@@ -45,9 +45,28 @@ void pack_quantised(const Linear& linear, const Layout& layout, const std::vecto
     linear.column_sum[output] = scale * static_cast<float>(sum);
 }
 
-void pack_floats(const Linear& linear, const Layout& layout, const std::vector<float>& row, int64_t output) {
-    float* panel = static_cast<float*>(linear.weights) + output / layout.panel * layout.panel * linear.inputs;
-    for (size_t k = 0; k < row.size(); k++) panel[k * layout.panel + output % layout.panel] = row[k];
+// The nearest float16, of two the even one.
+uint16_t to_half(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);  // NaN
+    if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // from 65520 on: infinity
+    if (magnitude < 0x38800000)  // below 2⁻¹⁴ steps are 2⁻²⁴
+        return static_cast<uint16_t>(sign | std::lrintf(std::fabs(value) * 16777216.0f));
+    const uint32_t even = magnitude >> 13 & 1;
+    return static_cast<uint16_t>(sign | ((magnitude - 0x38000000 + 0xfff + even) >> 13));
+}
+
+template <class Weight, class Convert>
+void pack_floats(const Linear& linear, const Layout& layout, const std::vector<float>& row, int64_t output,
+                 Convert convert) {
+    Weight* panel = static_cast<Weight*>(linear.weights) + output / layout.panel * layout.panel * linear.inputs;
+    for (size_t k = 0; k < row.size(); k++) panel[k * layout.panel + output % layout.panel] = convert(row[k]);
+}
+
+int64_t weight_bytes(int32_t precision, const Layout& layout) {
+    return precision == VT_INT8 ? layout.activation_bytes : precision == VT_FLOAT16 ? 2 : 4;
 }
 
 }  // namespace
@@ -63,13 +82,13 @@ void* Memory::bytes(size_t count) {
     return pointer;
 }
 
-Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, bool int8, const Layout& layout) {
+Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, int32_t precision, const Layout& layout) {
     Linear linear{};
     linear.inputs = static_cast<int>(inputs);
     linear.outputs = static_cast<int>(outputs);
-    linear.weights = memory.take<char>(inputs * outputs * (int8 ? layout.activation_bytes : int64_t(sizeof(float))));
+    linear.weights = memory.take<char>(inputs * outputs * weight_bytes(precision, layout));
     linear.bias = memory.take<float>(outputs);
-    if (int8) {
+    if (precision == VT_INT8) {
         linear.scale = memory.take<float>(outputs);
         linear.column_sum = memory.take<float>(outputs);
     }
@@ -82,8 +101,11 @@ void pack_weights(const Linear& linear, const Packing& packing, const float* wei
         std::fill(row.begin(), row.end(), 0.0f);
         for (int64_t k = 0; k < columns; k++) row[packing.inputs(k)] = packing.factor * weights[i * columns + k];
         const int64_t output = packing.outputs(i);
-        if (!packing.int8) {
-            pack_floats(linear, packing.layout, row, output);
+        if (packing.precision != VT_INT8) {
+            if (packing.precision == VT_FLOAT16)
+                pack_floats<uint16_t>(linear, packing.layout, row, output, to_half);
+            else
+                pack_floats<float>(linear, packing.layout, row, output, [](float value) { return value; });
             continue;
         }
         if (packing.mixed) mix(row, packing.layout.lanes);

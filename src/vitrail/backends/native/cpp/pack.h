@@ -34,14 +34,14 @@ struct Places {
 // How the matrix of one checkpoint tensor enters a Linear.
 struct Packing {
     Layout layout;
-    bool int8;
+    int32_t precision;
     bool mixed;    // its inputs are hidden states that were mixed (rows.inl)
     float factor;  // on weights and bias
     Places outputs, inputs;
 };
 
 // Memory for a matrix of padded sizes.
-Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, bool int8, const Layout& layout);
+Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, int32_t precision, const Layout& layout);
 
 // Put `rows` × `columns` weights, row after row, into their places.
 void pack_weights(const Linear& linear, const Packing& packing, const float* weights, int64_t rows, int64_t columns);

@@ -8,40 +8,98 @@ struct Activation {
     bool gated;    // the first half of a panel's vectors is up, the second gate
 };
 
-// sums += a b: a is MR rows of `depth` lanes, `a_stride` apart; b has NV vectors per lane, `b_stride` apart.
-template <class Operands, int MR, int NV>
+// sums += a b: a is MR rows of `depth` lanes, `a_stride` apart; b has NV vectors per lane, `b_stride` apart. `beside`
+// runs at each step.
+template <class Operands, int MR, int NV, class Beside>
 VT_INLINE void accumulate(F (&sums)[MR][NV], const float* a, int64_t a_stride, const float* b, int64_t b_stride,
-                          int depth) {
+                          int depth, Beside& beside) {
+    // three rows from each pointer: enough pointers for twelve rows, and registers for all of them
+    const float* rows[(MR + 2) / 3];
+    VT_UNROLL for (int i = 0; i < MR; i += 3) rows[i / 3] = a + i * a_stride;
     for (int k = 0; k < depth; k++, b += b_stride) {
+        beside();
         F column[NV];
         VT_UNROLL for (int j = 0; j < NV; j++)
             column[j] = V::load(b + V::lanes * j);
         VT_UNROLL for (int i = 0; i < MR; i++) {
-            const F row = V::all(a[i * a_stride + k]);
+            const F row = V::all(rows[i / 3][i % 3 * a_stride + k]);
             VT_UNROLL for (int j = 0; j < NV; j++)
                 sums[i][j] = Operands::multiply_add(row, column[j], sums[i][j]);
         }
     }
 }
 
-// Products in float32.
-struct Float32 {
-    using Value = float;
-    using Attention = Floats;
+template <int MR, int NV>
+VT_INLINE void clear(F (&sums)[MR][NV]) {
+    VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
+        for (int j = 0; j < NV; j++) sums[i][j] = V::zero();
+}
 
-    static Rows input(const Activations&, float* floats) { return {floats, nullptr, nullptr}; }
+// a b in float32, NV vectors of columns: b has NV / Operands::columns vectors per lane.
+template <class Operands, int MR, int NV, class Beside>
+VT_INLINE void multiply(F (&out)[MR][NV], const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                        int depth, Beside beside) {
+    if constexpr (Operands::columns == 1) {
+        clear(out);
+        accumulate<Operands>(out, a, a_stride, b, b_stride, depth, beside);
+    } else {
+#ifdef VT_FP16
+        for (int k = 0; k < depth; k += most_halves) {
+            F sums[MR][NV / 2];
+            clear(sums);
+            accumulate<Operands>(sums, a + k, a_stride, b + k * b_stride, b_stride,
+                                 depth - k < most_halves ? depth - k : most_halves, beside);
+            VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
+                for (int j = 0; j < NV / 2; j++) {
+                    const F first = V::first_halves(sums[i][j]), second = V::second_halves(sums[i][j]);
+                    out[i][2 * j] = k ? V::add(out[i][2 * j], first) : first;
+                    out[i][2 * j + 1] = k ? V::add(out[i][2 * j + 1], second) : second;
+                }
+        }
+#endif
+    }
+}
+
+// The next panel's weights, fetched into the second cache while those of this one are multiplied: from the third they
+// come too late. A line at each step of a tile, until all are there.
+struct Ahead {
+    const char *place, *stop;
+    int step;  // a line, or 0 where there is nothing left to fetch
+
+    VT_INLINE void fetch(Ahead& ahead) {
+        __builtin_prefetch(ahead.place, 0, 2);
+        ahead.place += ahead.step;
+    }
+    // After a tile of so many steps.
+    VT_INLINE void move(Ahead& ahead, int64_t steps) {
+        ahead.place += ahead.step * steps;
+        if (ahead.place >= ahead.stop) ahead.step = 0;
+    }
+};
+
+// Products of float32, or of float16 in lanes.
+template <class Operands>
+struct Floating {
+    using Value = float;
+    using Attention = Operands;
+    static constexpr int weight_bytes = 4 / Operands::columns, group = 1, rows = Operands::rows;
+    static constexpr bool copied = Operands::columns > 1;
+
+    static Rows input(const Activations& s, float* floats) {
+        return copied ? s.copied : Rows{floats, nullptr, nullptr};
+    }
     VT_INLINE F gelu(F x) { return gelu_exact(x); }
 
     template <int MR, int NV>
     struct Tile {
         F sums[MR][NV];
 
-        VT_INLINE void sum(Tile& tile, const Rows& a, int64_t row, int64_t stride, const Linear& linear, int column) {
-            VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
-                for (int j = 0; j < NV; j++) tile.sums[i][j] = V::zero();
-            const float* weights = static_cast<const float*>(linear.weights) + int64_t(column) * linear.inputs;
-            accumulate<Floats>(tile.sums, static_cast<const float*>(a.data) + row * stride, stride, weights,
-                               NV * V::lanes, linear.inputs);
+        VT_INLINE void sum(Tile& tile, const Rows& a, int64_t row, int64_t stride, const Linear& linear, int column,
+                           Ahead ahead) {
+            const float* weights =
+                static_cast<const float*>(linear.weights) + int64_t(column) * linear.inputs / Operands::columns;
+            multiply<Operands>(tile.sums, static_cast<const float*>(a.data) + row * stride, stride, weights,
+                               NV * V::lanes / Operands::columns, linear.inputs, [&] { Ahead::fetch(ahead); });
         }
         VT_INLINE F value(const Tile& tile, const Rows&, int64_t, const Linear& linear, int column, int i, int j) {
             return V::add(tile.sums[i][j], V::load(linear.bias + column + V::lanes * j));
@@ -49,12 +107,19 @@ struct Float32 {
     };
 };
 
+using Float32 = Floating<Floats>;
+#ifdef VT_FP16
+using Float16 = Floating<Halves>;
+#endif
+
 // Products of quantised activations, x ≈ scale · q + low per row, and weights, w ≈ scale · integer per column.
 struct Int8 {
     using Value = V::Quantised;
-    using Attention = Pairs;
+    using Attention = OfInt8;
+    static constexpr int weight_bytes = sizeof(V::Weight), group = V::group, rows = V::rows;
+    static constexpr bool copied = true;
 
-    static Rows input(const Activations& s, float*) { return s.quantised; }
+    static Rows input(const Activations& s, float*) { return s.copied; }
     VT_INLINE F gelu(F x) { return gelu_near(x); }
 
     template <int MR, int NV>
@@ -62,13 +127,14 @@ struct Int8 {
         V::I sums[MR][NV];
 
         VT_INLINE void sum(Tile& tile, const Rows& rows, int64_t row, int64_t stride, const Linear& linear,
-                           int column) {
+                           int column, Ahead ahead) {
             VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
                 for (int j = 0; j < NV; j++) tile.sums[i][j] = V::zero_sums();
             const Value* a = static_cast<const Value*>(rows.data) + row * stride;
             const V::Weight* b = static_cast<const V::Weight*>(linear.weights) + int64_t(column) * linear.inputs;
             constexpr int per_vector = V::lanes * V::group;
             for (int k = 0; k < linear.inputs; k += V::group, b += NV * per_vector) {
+                Ahead::fetch(ahead);
                 V::I weights[NV];
                 VT_UNROLL for (int j = 0; j < NV; j++)
                     weights[j] = V::load_weights(b + per_vector * j);
@@ -116,10 +182,10 @@ static void activate(const Activation& activation, const float* y, int rows, flo
 
 template <class Precision, Then then, int MR>
 VT_INLINE void tile(const Rows& a, int64_t row, int64_t stride, const Linear& linear, int column, float* out,
-                    int64_t width) {
+                    int64_t width, Ahead ahead) {
     using Tile = typename Precision::template Tile<MR, V::vectors>;
     Tile sums;
-    Tile::sum(sums, a, row, stride, linear, column);
+    Tile::sum(sums, a, row, stride, linear, column, ahead);
     VT_UNROLL for (int j = 0; j < V::vectors; j++) VT_UNROLL
         for (int i = 0; i < MR; i++) {
             float* place = out + i * width + V::lanes * j;
@@ -129,18 +195,34 @@ VT_INLINE void tile(const Rows& a, int64_t row, int64_t stride, const Linear& li
         }
 }
 
+template <class Precision>
+static Ahead ahead_of(const Linear& linear, int column) {
+    constexpr int panel = V::lanes * V::vectors;
+    const int64_t bytes = int64_t(Precision::weight_bytes) * linear.inputs;  // of a column
+    const char* next = static_cast<const char*>(linear.weights) + bytes * (column + panel);
+    return {next, next + bytes * panel, 64};
+}
+
 // One panel for the rows `row` … `end`, the first of them at `out`. Not inlined: GCC 12 spills sums where a call is near.
 template <class Precision, Then then>
 __attribute__((noinline)) void panel(const Rows& a, int64_t row, int64_t end, int64_t stride, const Linear& linear,
-                                     int column, float* out, int64_t width) {
-    for (; row + V::rows <= end; row += V::rows, out += V::rows * width)
-        tile<Precision, then, V::rows>(a, row, stride, linear, column, out, width);
+                                     int column, float* out, int64_t width, Ahead& next) {
+    Ahead ahead = next;
+    for (; row + Precision::rows <= end; row += Precision::rows, out += Precision::rows * width) {
+        tile<Precision, then, Precision::rows>(a, row, stride, linear, column, out, width, ahead);
+        Ahead::move(ahead, linear.inputs / Precision::group);
+    }
+    next = ahead;
+    if (Precision::rows > V::rows && row + V::rows <= end) {
+        tile<Precision, then, V::rows>(a, row, stride, linear, column, out, width, ahead);
+        row += V::rows, out += V::rows * width;
+    }
     switch (end - row) {
-        case 1: tile<Precision, then, 1>(a, row, stride, linear, column, out, width); break;
-        case 2: tile<Precision, then, 2>(a, row, stride, linear, column, out, width); break;
-        case 3: tile<Precision, then, 3>(a, row, stride, linear, column, out, width); break;
-        case 4: tile<Precision, then, 4>(a, row, stride, linear, column, out, width); break;
-        case 5: tile<Precision, then, 5>(a, row, stride, linear, column, out, width); break;
+        case 1: tile<Precision, then, 1>(a, row, stride, linear, column, out, width, ahead); break;
+        case 2: tile<Precision, then, 2>(a, row, stride, linear, column, out, width, ahead); break;
+        case 3: tile<Precision, then, 3>(a, row, stride, linear, column, out, width, ahead); break;
+        case 4: tile<Precision, then, 4>(a, row, stride, linear, column, out, width, ahead); break;
+        case 5: tile<Precision, then, 5>(a, row, stride, linear, column, out, width, ahead); break;
     }
 }
 
@@ -160,7 +242,8 @@ template <class Precision, Then then>
 void product(const Rows& a, int64_t stride, const Linear& linear, int rows, const Team& team, float* out,
              int64_t width) {
     each_panel(linear, rows, team, [&](int64_t row, int64_t end, int column) {
-        panel<Precision, then>(a, row, end, stride, linear, column, out + row * width + column, width);
+        Ahead next = ahead_of<Precision>(linear, column);
+        panel<Precision, then>(a, row, end, stride, linear, column, out + row * width + column, width, next);
     });
 }
 
@@ -169,8 +252,12 @@ template <class Precision>
 void activated_product(const Rows& a, int64_t stride, const Linear& linear, int rows, const Team& team, float* out,
                        int64_t width, const Activation& activation, float* beside) {
     each_panel(linear, rows, team, [&](int64_t row, int64_t end, int column) {
-        panel<Precision, Then::keep>(a, row, end, stride, linear, column, beside, V::lanes * V::vectors);
-        float* place = out + row * width + (activation.gated ? column / 2 : column);
-        activate<Precision>(activation, beside, static_cast<int>(end - row), place, width);
+        Ahead next = ahead_of<Precision>(linear, column);
+        for (int64_t stop; row < end; row = stop) {
+            stop = end - row < rows_beside ? end : row + rows_beside;
+            panel<Precision, Then::keep>(a, row, stop, stride, linear, column, beside, V::lanes * V::vectors, next);
+            float* place = out + row * width + (activation.gated ? column / 2 : column);
+            activate<Precision>(activation, beside, static_cast<int>(stop - row), place, width);
+        }
     });
 }

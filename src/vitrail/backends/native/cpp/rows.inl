@@ -74,13 +74,21 @@ template <class Precision>
 VT_INLINE void hand_over(const float*, int, int64_t, const Activations&) {}
 template <>
 void hand_over<Int8>(const float* floats, int size, int64_t r, const Activations& s) {
-    quantise(floats, size, static_cast<V::Quantised*>(s.quantised.data) + r * size, s.quantised.scale[r],
-             s.quantised.low[r]);
+    quantise(floats, size, static_cast<V::Quantised*>(s.copied.data) + r * size, s.copied.scale[r], s.copied.low[r]);
 }
+#ifdef VT_FP16
+template <>
+void hand_over<Float16>(const float* floats, int size, int64_t r, const Activations& s) {
+    float* lanes = static_cast<float*>(s.copied.data) + r * size;
+    for (int k = 0; k < size; k += V::lanes) V::store(lanes + k, Halves::along(floats + k, V::lanes));
+}
+#endif
 
-// The same, mixed first.
+// The same, in int8 mixed first.
 template <class Precision>
-VT_INLINE void hand_over_mixed(const float*, int, int64_t, const Activations&, const Scratch&) {}
+VT_INLINE void hand_over_mixed(const float* floats, int size, int64_t r, const Activations& s, const Scratch&) {
+    hand_over<Precision>(floats, size, r, s);
+}
 template <>
 void hand_over_mixed<Int8>(const float* floats, int size, int64_t r, const Activations& s, const Scratch& t) {
     mix_vectors(floats, size, t.row);

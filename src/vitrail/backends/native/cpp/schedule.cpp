@@ -111,13 +111,15 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     Activations& a = workspace.activations;
     a.hidden = memory.take<float>(rows * model_.hidden_width);
     a.qkv = memory.take<float>(rows * model_.qkv_width);
-    if (model_.sizes.pre_norm && !int8_) a.normed = memory.take<float>(rows * model_.hidden_width);
+    if (model_.sizes.pre_norm && precision_ == VT_FLOAT32) a.normed = memory.take<float>(rows * model_.hidden_width);
     const int64_t wide = model_.projection.weights ? std::max(model_.wide_width, model_.embedding_width) : model_.wide_width;
     a.wide = memory.take<float>(rows * wide);
-    if (int8_) {
-        a.quantised.data = memory.take<char>(rows * widest * layout.activation_bytes);
-        a.quantised.scale = memory.take<float>(rows);
-        a.quantised.low = memory.take<float>(rows);
+    if (precision_ == VT_INT8) {
+        a.copied.data = memory.take<char>(rows * widest * layout.activation_bytes);
+        a.copied.scale = memory.take<float>(rows);
+        a.copied.low = memory.take<float>(rows);
+    } else if (precision_ == VT_FLOAT16) {
+        a.copied.data = memory.take<float>(rows * widest);
     }
     Scratch& s = workspace.scratch;
     const int64_t keys = padded(longest, layout.panel);
@@ -125,7 +127,7 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     s.values = memory.take<float>(keys * model_.head_width);
     s.scores = memory.take<float>(keys * kernels_.rows);
     s.row = memory.take<float>(widest);
-    s.panel = memory.take<float>(int64_t(rows_in_cache) * layout.panel);
+    s.panel = memory.take<float>(int64_t(rows_beside) * layout.panel);
     workspace.rows = rows;
     workspace.longest = longest;
 }
@@ -134,7 +136,7 @@ void Session::encode(const Call& call) {
     const std::lock_guard<std::mutex> turn(turn_);
     check(call);
     const Plan plan = this->plan(call);
-    const Encode run = int8_ ? kernels_.int8 : kernels_.float32;
+    const Encode run = encode_of(kernels_, precision_);
     const int threads = pool_.size();
     const auto rows = [](const Chunk& a, const Chunk& b) { return a.rows < b.rows; };
     const auto largest = std::max_element(plan.chunks.begin(), plan.chunks.end(), rows);

@@ -60,7 +60,7 @@ private:
 
     const Kernels& kernels_;
     Model model_{};
-    const bool int8_;
+    const int32_t precision_;
     Memory memory_;
     std::vector<Layer> sets_;
     std::vector<Step> steps_;

@@ -91,18 +91,20 @@ int32_t checked_threads(int32_t threads) {
 
 Session::Session(const vt_sizes& sizes, const vt_layer* layers, int32_t precision, int32_t threads, const Kernels& kernels)
     : kernels_(kernels),
-      int8_(precision == VT_INT8),
+      precision_(precision),
       sets_(checked(sizes).num_sets),
       given_(int64_t(std::max(sizes.num_sets, sizes.num_rotations)) * VT_NUM_ROLES),
       pool_(checked_threads(threads)),
       barrier_(threads),
       workspaces_(threads) {
-    require(precision == VT_FLOAT32 || precision == VT_INT8, "precision is neither VT_FLOAT32 nor VT_INT8");
+    require(precision >= VT_FLOAT32 && precision <= VT_FLOAT16, "precision is none of VT_FLOAT32, VT_INT8, VT_FLOAT16");
+    if (!encode_of(kernels, precision))
+        throw Refusal(VT_UNSUPPORTED, std::string("float16 runs on avx512fp16, not on ") + kernels.name);
     const Layout& layout = kernels.layout;
     model_.sizes = sizes;
-    model_.head_width = static_cast<int>(padded(sizes.head_dim, layout.lanes));
+    model_.head_width = static_cast<int>(padded(sizes.head_dim, layout.head));
     // groups of vectors that are mixed are whole panels too
-    const int unit = int8_ ? std::max(layout.panel, mixed_vectors * layout.lanes) : layout.panel;
+    const int unit = precision == VT_INT8 ? std::max(layout.panel, mixed_vectors * layout.lanes) : layout.panel;
     model_.embedding_width = static_cast<int>(padded(sizes.embedding_size, unit));
     model_.hidden_width = static_cast<int>(padded(sizes.hidden_size, unit));
     model_.qkv_width = static_cast<int>(padded(model_.heads_width() + 2 * int64_t(model_.kv_width()), layout.panel));
@@ -167,8 +169,8 @@ void Session::place_tensor(vt_role role, Layer& layer, const float* data, int64_
     };
     const auto linear = [&](Linear& place, bool bias, int64_t inputs, int64_t outputs, Places in, Places out,
                             bool mixed, float factor) {
-        if (!place.weights) place = make_linear(memory_, inputs, outputs, int8_, kernels_.layout);
-        const Packing packing{kernels_.layout, int8_, mixed, factor, out, in};
+        if (!place.weights) place = make_linear(memory_, inputs, outputs, precision_, kernels_.layout);
+        const Packing packing{kernels_.layout, precision_, mixed, factor, out, in};
         if (bias)
             pack_bias(place, packing, data, columns);
         else

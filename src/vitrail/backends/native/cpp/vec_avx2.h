@@ -35,6 +35,7 @@ struct V {
         return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(
                                     _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)));
     }
+    VT_INLINE F magnitude(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
     VT_INLINE float sum(F a) {
         const __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
         const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));

@@ -1,4 +1,4 @@
-// Vectors of 16 floats: AVX-512 with VNNI; with VT_BF16 also pairs of bfloat16, a pair in each lane.
+// Vectors of 16 floats: AVX-512 with VNNI; with VT_BF16 also pairs of bfloat16, with VT_FP16 two float16 in each lane.
 #define VT_INLINE static inline __attribute__((always_inline))
 #define VT_UNROLL _Pragma("GCC unroll 32")
 
@@ -23,10 +23,8 @@ struct V {
     VT_INLINE F max(F a, F b) { return _mm512_max_ps(a, b); }
     VT_INLINE F nearest(F a) { return _mm512_roundscale_ps(a, 8); }
     // a · 2ⁿ for whole n from -126 to 127
-    VT_INLINE F times_power(F a, F n) {
-        return _mm512_mul_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32(
-                                    _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)));
-    }
+    VT_INLINE F times_power(F a, F n) { return _mm512_scalef_ps(a, n); }
+    VT_INLINE F magnitude(F a) { return _mm512_abs_ps(a); }
     VT_INLINE float sum(F a) { return _mm512_reduce_add_ps(a); }
     VT_INLINE float largest(F a) { return _mm512_reduce_max_ps(a); }
     VT_INLINE float smallest(F a) { return _mm512_reduce_min_ps(a); }
@@ -67,6 +65,27 @@ struct V {
     }
 #endif
 
+#ifdef VT_FP16
+    // In each half of a lane: sums + a b. Assembly, as GCC 12 moves the sums about around the intrinsic.
+    VT_INLINE F multiply_add_halves(F a, F b, F sums) {
+        asm("vfmadd231ph %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+        return sums;
+    }
+    // The numbers of `a`, then those of `b`, each rounded to the nearest float16.
+    VT_INLINE F halves(F a, F b) {
+        return (F)_mm512_inserti64x4(_mm512_castsi256_si512(to_halves(a)), to_halves(b), 1);
+    }
+    // Each number rounded, in both halves of its lane.
+    VT_INLINE F doubled(F a) {
+        const I twice = _mm512_set_epi32(0xf000f, 0xe000e, 0xd000d, 0xc000c, 0xb000b, 0xa000a, 0x90009, 0x80008, 0x70007,
+                                         0x60006, 0x50005, 0x40004, 0x30003, 0x20002, 0x10001, 0);
+        return (F)_mm512_permutexvar_epi16(twice, _mm512_castsi256_si512(to_halves(a)));
+    }
+    // The first and the second 16 of 32 halves.
+    VT_INLINE F first_halves(F a) { return _mm512_cvtph_ps(_mm512_castsi512_si256((I)a)); }
+    VT_INLINE F second_halves(F a) { return _mm512_cvtph_ps(_mm512_extracti64x4_epi64((I)a, 1)); }
+#endif
+
     VT_INLINE void transpose(F (&r)[16]) {
         F t[16];
         VT_UNROLL for (int i = 0; i < 16; i += 2) {
@@ -91,6 +110,9 @@ struct V {
     }
 
 private:
+#ifdef VT_FP16
+    VT_INLINE __m256i to_halves(F a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+#endif
     VT_INLINE __mmask16 first(int count) { return static_cast<__mmask16>((1u << count) - 1); }
     VT_INLINE F pairs_low(F a, F b) {
         return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
