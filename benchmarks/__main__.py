@@ -149,9 +149,13 @@ class Measuring:
         return [one for one in self.contestants if family in one.families]
 
     def _best(self, kind: str) -> dict[str, dict]:
-        """The settings that the last tuning with these texts chose; where there was none, with the skewed ones."""
-        last = report.last_results(RESULTS)
-        tuned = last.get(("tuning", "", kind)) or last.get(("tuning", "", "skewed"), [])
+        """The settings that the last tuning with these texts chose; where there was none, with the skewed ones. Best on
+        this processor; where nothing was tuned on it, on another.
+        """
+        by_processor = report.last_results(RESULTS)
+        own = by_processor.get(str(machine.describe()["processor"]), {})
+        keys = [("tuning", "", kind), ("tuning", "", "skewed")]
+        tuned = next((last[key] for last in (own, *by_processor.values()) for key in keys if key in last), [])
         return {result["contestant"]: result["best"] for result in tuned if "best" in result}
 
     def _workload(self, model: str, kind: str, count: int | None = None) -> workloads.Workload:

@@ -201,7 +201,7 @@ def test_vectors_that_are_not_numbers_are_no_rival_and_are_said():
 
     broken = result("openvino float32", 20.0, math.nan)
     results = [result("vitrail", 10.0, 1.0), broken, result("transformers", 5.0, 1.0)]
-    page = report.page({("throughput", "modernbert-base", "skewed"): results})
+    page = report.page({"a processor": {("throughput", "modernbert-base", "skewed"): results}})
 
     assert "vitrail is 2.00 × its best float32 rival (transformers" in page
     assert "openvino float32, ModernBERT-base's shape skewed: its vectors are not numbers" in page
@@ -230,11 +230,33 @@ def test_the_register_peaks_are_those_of_a_processor():
     assert found.get("int8", 1e99) > 2 * found["float32"]
 
 
+def test_what_was_measured_on_one_processor_is_never_shown_with_another(tmp_path: Path):
+    def line(processor: str, run: str, measurement: str, contestant: str) -> str:
+        described = {"run": run, "machine": {"processor": processor}, "measurement": measurement}
+        return json.dumps(described | {"contestant": contestant, "model": "minilm", "kind": "skewed"})
+
+    results = tmp_path / "cpu.jsonl"
+    lines = [("one", "1", "throughput", "a"), ("one", "1", "latency", "b"), ("two", "2", "throughput", "c")]
+    lines += [("one", "3", "throughput", "d"), ("one", "3", "throughput", "e")]
+    results.write_text("\n".join(line(*each) for each in lines))
+
+    found = report.last_results(results)
+
+    assert list(found) == ["one", "two"]  # the one measured last comes first
+    names = {
+        (processor, measurement): [one["contestant"] for one in kept]
+        for processor, last in found.items()
+        for (measurement, *_), kept in last.items()
+    }
+    assert names == {("one", "throughput"): ["d", "e"], ("one", "latency"): ["b"], ("two", "throughput"): ["c"]}
+
+
 def test_the_page_and_the_readmes_show_the_last_results():
     results = ROOT / "benchmarks" / "results" / "cpu.jsonl"
-    last = report.last_results(results)
+    by_processor = report.last_results(results)
+    last = report.newest(by_processor)
 
-    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == report.page(last)
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == report.page(by_processor)
     assert (ROOT / "docs" / "benchmarks.svg").read_text(encoding="utf-8") == picture.bars(report.shown(last))
     for name in ("README.md", "README.zh-CN.md"):
         assert report.summary(last) in (ROOT / name).read_text(encoding="utf-8")

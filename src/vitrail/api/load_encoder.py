@@ -44,7 +44,9 @@ def load(
     precision: "float32" (without TF32), "float16", "bfloat16", "int8", or "auto", which is float32 everywhere. "int8"
         quantises the products of the native engine (CPU): texts and tokens several times faster, vectors nearly the
         same; `vitrail verify --precision int8` measures how nearly. A model or machine that it cannot run on stays in
-        float32, and a FallbackWarning says why. Calling the encoder with ids is float32 in any case.
+        float32, and a FallbackWarning says why. Calling the encoder with ids is float32 in any case. "float16" and
+        "bfloat16" are of the weights; on a CPU the engine runs float16 where the processor has AVX512-FP16, torch the
+        rest.
     threads: CPU threads of torch, for the whole process; None leaves them as they are.
     max_length: tokens a text is cut to; at most what the model's positions allow. None: what the model says.
     offline: never use the network; it is used for explicit hub names only, and not at all when they are in the cache

@@ -1,7 +1,7 @@
 """Running an encoder without gradients, by the fastest path that gives its results.
 
 The path is chosen anew for every batch, so it can be neither stale nor wrong: a listener on a point (a forward hook),
-half precision on a CPU means the model itself runs; changed weights mean they are laid out again first.
+or half precision that no path has, means the model itself runs; changed weights mean they are laid out again first.
 """
 
 import threading

@@ -41,7 +41,9 @@ class NativeEngine:
 
     float32 differs from the model by rounding. int8 quantises the inputs of every product per token and the weights per
     output; softmax, normalisations and the residual stream stay in float32. Attention's two products round their inputs
-    to bfloat16 where the processor multiplies those (AVX512-BF16); elsewhere they too stay in float32.
+    to float16 (AVX512-FP16) or bfloat16 (AVX512-BF16) where the processor multiplies those; elsewhere they too stay in
+    float32. float16 (AVX512-FP16 alone) rounds the inputs of every product and its weights; at most 64 products are
+    summed in float16, what follows in float32.
 
     May be called from several threads at once; the calls to all engines of a process take turns, each with all its
     `threads`. A forked process packs the weights again when it first runs.
