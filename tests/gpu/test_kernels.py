@@ -1,11 +1,14 @@
 """The kernels on a real GPU, over the lengths, head sizes and types that Triton's interpreter is too slow for."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from strategies import numbers
-from vitrail.layers.kernels import fused, reference
+from vitrail.layers.kernels import ContentBias, fused, reference
 from vitrail.layers.packing import Packing
 
 pytestmark = [
@@ -57,3 +60,26 @@ def test_dropout_keeps_the_mean_and_the_same_seed_drops_the_same():
     assert not torch.equal(runs[0], runs[2])
     whole = fused(*inputs, packing, scale=0.1).float()
     assert (runs[0] - whole).mean().abs() < 1e-3
+
+
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+@pytest.mark.parametrize("dtype", NEAR, ids=str)
+@pytest.mark.parametrize("stream", ["mixed", "short"])
+def test_distances_with_vectors_are_those_of_the_reference(stream: str, dtype: torch.dtype, head_dim: int):
+    packing = Packing.of(STREAMS[stream], device="cuda")
+    inputs = [0.3 * numbers(packing.num_tokens, 2, head_dim, seed=seed).to("cuda", dtype) for seed in range(3)]
+    vectors = [0.1 * numbers(2, head_dim, 64, seed=seed).to("cuda", dtype) for seed in (4, 5)]
+
+    def with_bias(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def attend(query: Tensor, *others: Any, **asked: Any) -> Tensor:
+            keys, queries = (each.to(query.dtype) for each in vectors)
+            bias = ContentBias(keys=keys, queries=queries, bucket=lambda distance: (distance + 32).clamp(0, 63))
+            return kernel(query, *others, bias=bias, **asked)
+
+        return attend
+
+    found = context_and_gradients(with_bias(fused), inputs, packing)
+    wanted = context_and_gradients(with_bias(reference), [each.double() for each in inputs], packing)
+
+    for one, other in zip(found, wanted, strict=True):
+        assert (one - other).abs().max() <= NEAR[dtype] * other.abs().max().clamp(min=1)

@@ -18,7 +18,12 @@ from vitrail.layers.kernels.triton import attention, gate, linear, norm
 
 POINTERS = {torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float32: "*fp32"}
 NUMBERS = {"scale": "fp32", "dropout": "fp32", "epsilon": "fp32"}
-OF_FLOATS = ("Exponents", "Shared", "Statistics", "Sums", "Bias")
+OF_FLOATS = ("Exponents", "Shared", "Statistics", "Sums")
+ASKED: tuple[dict[str, Any], ...] = (
+    {"dropout": 0.0, "window": None, "added": False},
+    {"dropout": 0.1, "window": 64, "added": False},
+    {"dropout": 0.1, "window": None, "added": True},
+)
 OF_PLACES = ("First", "End", "Columns")
 
 
@@ -28,7 +33,7 @@ def compiled(kernel: Any, dtype: torch.dtype, constants: dict[str, Any]) -> None
     def kind(name: str) -> str:
         if name in constants:
             return "constexpr"
-        if name in OF_FLOATS and not kernel.fn.__module__.endswith("linear"):
+        if name in OF_FLOATS:
             return "*fp32"
         if name in OF_PLACES:
             return "*i32"
@@ -41,20 +46,25 @@ def compiled(kernel: Any, dtype: torch.dtype, constants: dict[str, Any]) -> None
     print(kernel.fn.__module__.rpartition(".")[2], kernel.__name__, dtype, "tensor" if tensor_cores else "plain")
 
 
-def attention_choices(dtype: torch.dtype, head_dim: int, *, dropout: float, window: int | None) -> dict[str, Any]:
+def attention_choices(
+    dtype: torch.dtype, head_dim: int, *, dropout: float, window: int | None, added: bool
+) -> dict[str, Any]:
     query, places = torch.empty(4, 2, head_dim, dtype=dtype), torch.zeros(4, dtype=torch.int32)
+    by_distance = query.new_empty(4, 2, 8) if added else None
     asked = attention.Asked(scale=0.1, dropout=dropout, window=window)
     of_tokens = attention.Places(first=places, end=places, columns=None)
-    return dict(attention._Call.of(query, query, query, of_tokens, asked, None).choices)
+    return dict(attention._Call.of(query, query, query, by_distance, by_distance, 3, of_tokens, asked).choices)
 
 
 def main() -> None:
     every = "--all" in sys.argv
     for dtype in (torch.bfloat16, torch.float32, torch.float16)[: 3 if every else 2]:
         for head_dim in (32, 64, 128) if every else (64,):
-            for dropout, window in ((0.0, None), (0.1, 64)) if every else ((0.1, None),):
-                for kernel in (attention._forward, attention._backward_queries, attention._backward_keys):
-                    compiled(kernel, dtype, attention_choices(dtype, head_dim, dropout=dropout, window=window))
+            for asked in ASKED if every else ASKED[-1:]:
+                choices, added = attention_choices(dtype, head_dim, **asked), bool(asked["added"])
+                compiled(attention._forward, dtype, dict(choices))
+                compiled(attention._backward_queries, dtype, choices | {"OF_BY_QUERY": added, "OF_BY_KEY": added})
+                compiled(attention._backward_keys, dtype, dict(choices))
     half = torch.bfloat16
     for size in (384, 768, 1024) if every else (768,):
         choices = norm._choices(size, norm.Norm(rms=False, epsilon=1e-5, dropout=0.1), shifted=True)

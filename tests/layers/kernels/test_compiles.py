@@ -37,5 +37,5 @@ def test_the_kernels_compile_for_an_h100(tmp_path: Path):
 def test_the_kernels_compile_for_an_h100_in_all_types_and_sizes(tmp_path: Path):
     lines = compiled(tmp_path, "--all")
 
-    assert len(lines) == 3 * 3 * 2 * 3 + 6 + 8 + 2
+    assert len(lines) == 3 * 3 * 3 * 3 + 6 + 8 + 2
     assert_products_run_where_they_should(lines)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from strategies import numbers
-from vitrail.layers.kernels import DistanceBias, fused, on_gpu, reference
+from vitrail.layers.attention import SelfAttention
+from vitrail.layers.kernels import ContentBias, fused, on_gpu, reference, triton
 from vitrail.layers.kernels.triton.attention import Asked, Places, tiled_attention
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.alibi import Alibi
+from vitrail.layers.positions.disentangled import DisentangledRelation
 from vitrail.layers.positions.relative_bias import RelativeBias
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -92,18 +94,70 @@ def test_columns_with_holes_keep_their_distances():
     assert_equal_to_the_reference(packing, inputs, bias=Alibi(2).of_layer(None))
 
 
-@pytest.mark.parametrize("relation", ["alibi", "table"])
-def test_biases_by_distance(relation: str):
+def test_a_bias_by_distance():
     packing = packing_of()
-    bias: DistanceBias
-    if relation == "alibi":
-        bias = Alibi(3).of_layer(None)
-    else:
-        table = RelativeBias(8, 3, max_distance=20).to(DEVICE).requires_grad_(False)
-        torch.nn.init.normal_(table.table.weight)
-        bias = table.of_layer(None)
 
-    assert_equal_to_the_reference(packing, projections(packing, 3, 3, 16, torch.float32), bias=bias)
+    assert_equal_to_the_reference(packing, projections(packing, 3, 3, 16, torch.float32), bias=Alibi(3).of_layer(None))
+
+
+def content_bias(heads: int, terms: tuple[bool, bool]) -> ContentBias:
+    """Vectors of 2 · 4 buckets, so that distances share them."""
+    keys, queries = (numbers(heads, 16, 8, seed=seed).to(DEVICE) if one else None for seed, one in enumerate(terms))
+    return ContentBias(keys=keys, queries=queries, bucket=lambda distance: (distance + 4).clamp(0, 7))
+
+
+def in_type(bias: ContentBias, like: Tensor) -> ContentBias:
+    keys, queries = (None if each is None else each.to(like.dtype) for each in (bias.keys, bias.queries))
+    return ContentBias(keys=keys, queries=queries, bucket=bias.bucket)
+
+
+@pytest.mark.parametrize("terms", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("asked", [{}, {"causal": True, "window": 4}])
+def test_distances_with_vectors_meet_queries_and_keys(terms: tuple[bool, bool], asked: dict[str, Any]):
+    mask = torch.tensor([[0, 1, 1, 0, 1, 1, 0, 1], [1, 0, 0, 0, 1, 1, 1, 0]], dtype=torch.bool, device=DEVICE)
+    bias = content_bias(2, terms)
+
+    def attend(kernel: Any) -> Any:
+        return lambda q, k, v, packing, **options: kernel(q, k, v, packing, bias=in_type(bias, q), **options)
+
+    for packing in (packing_of(), Packing.of_mask(mask)[0]):
+        inputs = projections(packing, 2, 2, 16, torch.float32)
+        weights = numbers(packing.num_tokens, 2, 16, seed=9).to(DEVICE)
+        found = with_gradients(
+            lambda *each, packing=packing: attend(on_gpu)(*each, packing, scale=0.3, **asked), inputs, weights.float()
+        )
+        wanted = with_gradients(
+            lambda *each, packing=packing: attend(reference)(*each, packing, scale=0.3, **asked),
+            [each.double() for each in inputs],
+            weights,
+        )
+        for one, other in zip(found, wanted, strict=True):
+            assert (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("relation", ["table", "vectors"])
+def test_what_is_learned_of_distances_gets_its_gradient(relation: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(triton, "runs", lambda tensor: tensor.dtype in triton.TYPES)
+    learned: torch.nn.Module
+    torch.manual_seed(1)
+    if relation == "table":
+        learned = RelativeBias(8, 2, max_distance=20)
+    else:
+        learned = DisentangledRelation(
+            32, num_buckets=4, max_distance=20, content_to_position=True, position_to_content=True
+        )
+    learned.to(DEVICE)
+    attention = SelfAttention(32, 2, scale=0.2).to(DEVICE)
+    packing, hidden = packing_of(), numbers(sum(LENGTHS), 32, seed=3).to(DEVICE)
+
+    def gradients(kernel: Any, dtype: torch.dtype) -> list[Tensor]:
+        attention.kernel = kernel
+        parts = torch.nn.ModuleList([learned, attention]).to(dtype)
+        loss = (attention(hidden.to(dtype), packing, learned) * numbers(len(hidden), 32, seed=5).to(hidden)).sum()
+        return [each.double() for each in torch.autograd.grad(loss, list(parts.parameters()))]
+
+    for one, other in zip(gradients(fused, torch.float32), gradients(reference, torch.float64), strict=True):
+        assert (one - other).abs().max() <= 1e-4 * other.abs().max().clamp(min=1)
 
 
 def test_tokens_of_other_sequences_change_no_bit():

@@ -6,10 +6,10 @@ checkpoint.
 """
 
 from vitrail.layers.kernels.fused import fused
-from vitrail.layers.kernels.interface import AttentionKernel, DistanceBias, ScoreBias
+from vitrail.layers.kernels.interface import AttentionKernel, ContentBias, DistanceBias, ScoreBias
 from vitrail.layers.kernels.on_gpu import on_gpu
 from vitrail.layers.kernels.reference import reference
 
 KERNELS: dict[str, AttentionKernel] = {"reference": reference, "fused": fused}
 
-__all__ = ["KERNELS", "AttentionKernel", "DistanceBias", "ScoreBias", "fused", "on_gpu", "reference"]
+__all__ = ["KERNELS", "AttentionKernel", "ContentBias", "DistanceBias", "ScoreBias", "fused", "on_gpu", "reference"]

@@ -39,7 +39,7 @@ def fused(
     dropout: float = 0.0,
 ) -> Float[Tensor, "tokens heads head_dim"]:
     """See `AttentionKernel`."""
-    if takes(query, bias):
+    if takes(query, packing, bias):
         return on_gpu(query, key, value, packing, scale=scale, causal=causal, window=window, bias=bias, dropout=dropout)
     group = query.shape[1] // key.shape[1]
     if group > 1:

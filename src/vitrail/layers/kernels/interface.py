@@ -28,6 +28,29 @@ class DistanceBias:
         return self.values(distances).movedim(0, 1).to(query.dtype)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ContentBias:
+    """A `ScoreBias` of distances that have vectors: query · keys[distance] + key · queries[distance].
+
+    keys, queries: (heads, head_dim, buckets), one column for each bucket of distances; None for no such term.
+    bucket: distances, the key's column minus the query's, of any shape -> which column.
+    """
+
+    keys: Tensor | None
+    queries: Tensor | None
+    bucket: Callable[[Tensor], Tensor]
+
+    def __call__(self, query: Tensor, key: Tensor, query_columns: Tensor, key_columns: Tensor) -> Tensor:
+        bucket = self.bucket(key_columns.unsqueeze(-2) - query_columns.unsqueeze(-1)).unsqueeze(1)
+        bucket = bucket.expand(query.shape[0], query.shape[1], -1, -1)
+        added = query.new_zeros(())
+        if self.keys is not None:
+            added = added + (query @ self.keys).gather(-1, bucket)
+        if self.queries is not None:
+            added = added + (key @ self.queries).gather(-1, bucket.transpose(-1, -2)).transpose(-1, -2)
+        return added
+
+
 @runtime_checkable
 class AttentionKernel(Protocol):
     """softmax(scale · Q Kᵀ + bias, over the visible keys) V, inside each sequence of the packing.

@@ -1,10 +1,12 @@
 """Attention on a GPU, without padding: which kernel takes which part of the stream.
 
-    short sequences, windows, biases by distance, float32, dropout    tiles of the stream (`triton/attention.py`)
-    sequences longer than 128, half precision, none of these          torch's varlen_attn, whose tiles are long
-    anything else                                                     `fused`, a rectangle at a time
+    short sequences, windows, biases, float32, dropout          tiles of the stream (`triton/attention.py`)
+    sequences longer than 128, half precision, none of these    torch's varlen_attn, whose tiles are long
+    anything else                                               `fused`, a rectangle at a time
 
-A stream that is sorted, the longest first, is cut in two where its sequences become short.
+A stream that is sorted, the longest first, is cut in two where its sequences become short. What a bias adds is laid out
+by distance before the launch: in a row for each head, or, where the bias looks at queries and keys or is learned, in a
+row for each token and head. Those rows are kept only up to a distance of 512.
 """
 
 from typing import TYPE_CHECKING
@@ -14,21 +16,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitrail.layers.kernels import triton
-from vitrail.layers.kernels.interface import DistanceBias, ScoreBias
+from vitrail.layers.kernels.interface import ContentBias, DistanceBias, ScoreBias
 from vitrail.layers.packing import Packing
 
 if TYPE_CHECKING:
-    from vitrail.layers.kernels.triton.attention import Places
+    from vitrail.layers.kernels.triton.attention import Added, Places
 
 # From here on torch's kernel is faster, and beyond the second, tiles that mask other sequences are a waste.
 LONG, LONGEST_TILED = 128, 512
+# Rows for every token hold no larger distance: they grow with length².
+_FARTHEST_OF_TOKENS = 512
 
 
-def takes(query: Tensor, bias: ScoreBias | None) -> bool:
-    """Whether `on_gpu` computes this; the gradient of a learned bias is `fused`'s."""
+def takes(query: Tensor, packing: Packing, bias: ScoreBias | None) -> bool:
+    """Whether `on_gpu` computes this."""
     if not triton.runs(query):
         return False
-    return bias is None or (isinstance(bias, DistanceBias) and not _learned(bias, query))
+    if bias is None or (isinstance(bias, DistanceBias) and not _learned(bias, query)):
+        return True
+    return isinstance(bias, DistanceBias | ContentBias) and _farthest(packing) <= _FARTHEST_OF_TOKENS
 
 
 def on_gpu(
@@ -61,9 +67,8 @@ def on_gpu(
     if long < packing.num_tokens:
         seed = int(torch.randint(2**31, ())) if dropout else 0
         asked = Asked(scale=scale, causal=causal, window=window, dropout=dropout, seed=seed)
-        table = _table(bias, packing) if isinstance(bias, DistanceBias) else None
         q, k, v = rest
-        contexts.append(tiled_attention(q, k, v, _places(packing, long), asked, table))
+        contexts.append(tiled_attention(q, k, v, _places(packing, long), asked, _added(bias, q, k, packing)))
     if len(contexts) == 1:
         return contexts[0]
     return torch.cat(contexts) if contexts else torch.empty_like(query)
@@ -107,11 +112,38 @@ def _places(packing: Packing, start: int) -> "Places":
     return found
 
 
-def _table(bias: DistanceBias, packing: Packing) -> Float[Tensor, "heads distances"]:
-    """The bias of every distance that occurs, from −n to n; once for a batch, as layers share a relation."""
-    farthest = packing.max_length - 1 if packing.plain else int(packing.columns.max())
-    distances = torch.arange(-farthest, farthest + 1, device=packing.columns.device)
-    return bias.values(distances).detach().float().contiguous()
+def _added(bias: ScoreBias | None, query: Tensor, key: Tensor, packing: Packing) -> "Added | None":
+    """What the bias adds at every distance that occurs."""
+    from vitrail.layers.kernels.triton.attention import Added
+
+    if bias is None:
+        return None
+    farthest = _farthest(packing)
+    # eight at a time: products in half precision want rows that begin at multiples of 16 bytes
+    distances = torch.arange(-farthest, 8 * (farthest // 4 + 1) - farthest, device=query.device)
+    if isinstance(bias, DistanceBias):
+        values = bias.values(distances).float().contiguous()
+        return Added(by_query=values.expand(len(query), -1, -1), by_key=None, farthest=farthest)
+    assert isinstance(bias, ContentBias)
+    bucket = bias.bucket(distances)
+
+    def meet(vectors: Tensor, columns: Tensor | None) -> Tensor | None:
+        if columns is None:
+            return None
+        each = vectors.repeat_interleave(len(columns) // vectors.shape[1], 1).transpose(0, 1)
+        return (each @ columns[..., bucket].to(each.dtype)).transpose(0, 1)
+
+    return Added(by_query=meet(query, bias.keys), by_key=meet(key, bias.queries), farthest=farthest)
+
+
+def _farthest(packing: Packing) -> int:
+    """No two tokens of a sequence are farther apart."""
+    if packing.plain:
+        return max(packing.max_length - 1, 0)
+    if _farthest not in packing.memo:
+        packing.memo[_farthest] = int(packing.columns.max()) if packing.num_tokens else 0
+    farthest: int = packing.memo[_farthest]
+    return farthest
 
 
 def _learned(bias: DistanceBias, query: Tensor) -> bool:

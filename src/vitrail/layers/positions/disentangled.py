@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from vitrail.layers.dropout import Dropout
-from vitrail.layers.kernels.interface import ScoreBias
+from vitrail.layers.kernels.interface import ContentBias, ScoreBias
 from vitrail.layers.positions.relation import EVERY_HEAD, Relation
 
 
@@ -59,19 +59,10 @@ class DisentangledRelation(Relation):
         keys = as_matrix(attention.relative_key or attention.key) if self.content_to_position else None
         queries = as_matrix(attention.relative_query or attention.query) if self.position_to_content else None
 
-        def bias(query: Tensor, key: Tensor, query_columns: Tensor, key_columns: Tensor) -> Tensor:
-            bucket = self._buckets(query_columns.unsqueeze(-1) - key_columns.unsqueeze(-2)).unsqueeze(1)
-            bucket = bucket.expand(query.shape[0], query.shape[1], -1, -1)
-            added = query.new_zeros(())
-            if keys is not None:
-                added = added + (query @ keys).gather(-1, bucket)
-            if queries is not None:
-                added = added + (key @ queries).gather(-1, bucket.transpose(-1, -2)).transpose(-1, -2)
-            return added
-
-        return bias
+        return ContentBias(keys=keys, queries=queries, bucket=lambda distance: self._buckets(-distance))
 
     def _buckets(self, distance: Tensor) -> Tensor:
+        """The row of the table for each distance, the query's column minus the key's."""
         if self.num_buckets is not None:
             distance = logarithmic_buckets(distance, num_buckets=self.num_buckets, max_distance=self.max_distance)
         return (distance + self.span).clamp(0, 2 * self.span - 1)

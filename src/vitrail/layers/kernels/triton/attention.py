@@ -39,6 +39,17 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Added:
+    """What is added to the scores: by_query[query, head, farthest + d] + by_key[key, head, farthest + d], d the key's
+    column minus the query's. Either may be None; rows of tokens may be one and the same (a stride of 0).
+    """
+
+    by_query: Float[Tensor, "tokens heads distances"] | None
+    by_key: Float[Tensor, "tokens heads distances"] | None
+    farthest: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Places:
     """Of each token, on the GPU in int32: its sequence's first token and the one after its last; its column.
 
@@ -56,43 +67,52 @@ def tiled_attention(
     value: Float[Tensor, "tokens kv_heads head_dim"],
     places: Places,
     asked: Asked,
-    bias: Float[Tensor, "heads distances"] | None = None,
+    added: Added | None = None,
 ) -> Float[Tensor, "tokens heads head_dim"]:
-    """softmax(scale · Q Kᵀ + bias) V inside each sequence, as `AttentionKernel`; gradients of query, key and value.
-
-    bias: by the key's column minus the query's, from −n to n, in float32; it gets no gradient.
-    """
-    result: Tensor = _Attention.apply(*map(_dense, (query, key, value)), places, asked, bias)
+    """softmax(scale · Q Kᵀ + added) V inside each sequence, as `AttentionKernel`; gradients of all that is a float."""
+    added = added or Added(by_query=None, by_key=None, farthest=0)
+    tensors = (None if each is None else _dense(each) for each in (query, key, value, added.by_query, added.by_key))
+    result: Tensor = _Attention.apply(*tensors, added.farthest, places, asked)
     return result
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, by_query: Any, by_key: Any, farthest: int, *asked: Any
+    ) -> Tensor:
         tokens, heads, dim = query.shape
         out = torch.empty(tokens, heads, dim, dtype=query.dtype, device=query.device)
         exponents = torch.empty(tokens, heads, dtype=torch.float32, device=query.device)
-        call = _Call.of(query, key, value, places, asked, bias)
+        call = _Call.of(query, key, value, by_query, by_key, farthest, *asked)
         launch(_forward, call.grid(tokens, heads), out, exponents, *call.arguments, **call.choices)
-        ctx.save_for_backward(query, key, value, out, exponents)
-        ctx.asked = places, asked, bias
+        ctx.save_for_backward(query, key, value, by_query, by_key, out, exponents)
+        ctx.asked = farthest, *asked
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, out, exponents = ctx.saved_tensors
+        *given, out, exponents = ctx.saved_tensors
+        query, key, value, by_query, by_key = given
         gradient = gradient.contiguous()
         # Σ weight · (its gradient), which every score's gradient needs
         shared = (out.float() * gradient.float()).sum(-1)
         of_query, of_key, of_value = (
             torch.empty_like(each, memory_format=torch.contiguous_format) for each in (query, key, value)
         )
-        call = _Call.of(query, key, value, *ctx.asked)
-        given = (gradient, exponents, shared, *call.arguments)
-        launch(_backward_queries, call.grid(len(query), query.shape[1]), of_query, *given, **call.choices)
-        launch(_backward_keys, call.grid(len(query), key.shape[1]), of_key, of_value, *given, **call.choices)
-        return of_query, of_key, of_value, None, None, None
+        # a query meets no more than one key at a distance: each place is written once or never
+        of_added = [
+            torch.zeros(each.shape, dtype=each.dtype, device=each.device) if wanted else None
+            for each, wanted in zip((by_query, by_key), ctx.needs_input_grad[3:5], strict=True)
+        ]
+        call = _Call.of(*given, *ctx.asked)
+        seen = (gradient, exponents, shared, *call.arguments)
+        written = (of_query, *(query if each is None else each for each in of_added))
+        wants = {"OF_BY_QUERY": of_added[0] is not None, "OF_BY_KEY": of_added[1] is not None}
+        launch(_backward_queries, call.grid(len(query), query.shape[1]), *written, *seen, **call.choices, **wants)
+        launch(_backward_keys, call.grid(len(query), key.shape[1]), of_key, of_value, *seen, **call.choices)
+        return of_query, of_key, of_value, *of_added, None, None, None
 
 
 @dataclass(frozen=True)
@@ -103,18 +123,30 @@ class _Call:
     choices: dict[str, Any]
 
     @classmethod
-    def of(cls, query: Tensor, key: Tensor, value: Tensor, places: Places, asked: Asked, bias: Any) -> "_Call":
+    def of(
+        cls,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        by_query: Tensor | None,
+        by_key: Tensor | None,
+        farthest: int,
+        places: Places,
+        asked: Asked,
+    ) -> "_Call":
         dim, group = query.shape[2], query.shape[1] // key.shape[1]
         block = 32 if query.dtype == torch.float32 else 64
         # with four warps these would not fit the registers (seen in what is compiled for an H100)
-        large = query.dtype == torch.float32 or dim > 64 or asked.dropout > 0
+        large = query.dtype == torch.float32 or dim > 64 or asked.dropout > 0 or by_key is not None
+        added = [query if each is None else each for each in (by_query, by_key)]
         arguments = (
             *(query, key, value, places.first, places.end),
             places.first if places.columns is None else places.columns,
-            query if bias is None else bias,
-            *(each.stride(axis) for each in (query, key, value) for axis in (0, 1)),
-            *(0 if bias is None else bias.stride(0), 0 if bias is None else bias.shape[1] // 2),
-            *(asked.scale, -1 if asked.window is None else asked.window, asked.dropout, asked.seed, len(query)),
+            *added,
+            *(each.stride(axis) for each in (query, key, value, *added) for axis in (0, 1)),
+            added[0 if by_key is None else 1].shape[2],
+            *(farthest, asked.scale, -1 if asked.window is None else asked.window, asked.dropout, asked.seed),
+            len(query),
         )
         choices = {
             "GROUP": group,
@@ -125,7 +157,8 @@ class _Call:
             "COUNTED": places.columns is None,
             "CAUSAL": asked.causal,
             "WINDOWED": asked.window is not None,
-            "BIASED": bias is not None,
+            "BY_QUERY": by_query is not None,
+            "BY_KEY": by_key is not None,
             "DROPPING": asked.dropout > 0,
             "num_warps": 8 if large else 4,
         }
@@ -143,7 +176,10 @@ def _dense(tensor: Tensor) -> Tensor:
 # Kernels have no types that a checker knows, and Triton compiles them from their source: nothing may wrap them.
 
 # How a batch differs from the last must not mean another compilation.
-_VARYING = ("window", "dropout", "seed", "tokens", "bias_center")
+_VARYING = (
+    *("window", "dropout", "seed", "tokens", "farthest", "distances"),
+    *("by_query_row", "by_query_head", "by_key_row", "by_key_head"),
+)
 
 
 @triton.jit
@@ -180,27 +216,44 @@ def _reach(First, End, rows, inside, tokens, window, ROWS: tl.constexpr, WINDOWE
 
 @triton.jit
 @no_type_check
+def _distances(rows, keys, in_rows, in_keys, Columns, COUNTED: tl.constexpr):
+    """(rows, keys): the key's column minus the query's."""
+    if COUNTED:
+        return keys[None, :] - rows[:, None]
+    of_rows = tl.load(Columns + rows, mask=in_rows, other=0)
+    of_keys = tl.load(Columns + keys, mask=in_keys, other=0)
+    return of_keys[None, :] - of_rows[:, None]
+
+
+@triton.jit
+@no_type_check
+def _place(token, head, distance, row_stride, head_stride):
+    wide = token.to(tl.int64)
+    return wide * row_stride + (0 * wide + head) * head_stride + distance
+
+
+@triton.jit
+@no_type_check
 def _scores(
-    q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride, bias_center, scale, window,
-    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr,
+    q, k, rows, keys, in_rows, in_keys, head, distance, First, End, ByQuery, ByKey, by_query_row, by_query_head,
+    by_key_row, by_key_head, farthest, scale, window,
+    CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BY_QUERY: tl.constexpr, BY_KEY: tl.constexpr,
 ):  # fmt: skip
     """(rows, keys) scores in powers of two, −∞ where the query does not see the key."""
     first = tl.load(First + rows, mask=in_rows, other=0)
     end = tl.load(End + rows, mask=in_rows, other=0)
     visible = (keys[None, :] >= first[:, None]) & (keys[None, :] < end[:, None]) & in_keys[None, :]
-    if COUNTED:
-        distance = keys[None, :] - rows[:, None]
-    else:
-        of_rows = tl.load(Columns + rows, mask=in_rows, other=0)
-        of_keys = tl.load(Columns + keys, mask=in_keys, other=0)
-        distance = of_keys[None, :] - of_rows[:, None]
     if CAUSAL:
         visible = visible & (distance <= 0)
     if WINDOWED:
         visible = visible & (tl.abs(distance) <= window)
     scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
-    if BIASED:
-        scores += tl.load(Bias + head * bias_stride + bias_center + distance, mask=visible, other=0.0)
+    if BY_QUERY:
+        place = _place(rows[:, None], head, distance + farthest, by_query_row, by_query_head)
+        scores += tl.load(ByQuery + place, mask=visible, other=0.0)
+    if BY_KEY:
+        place = _place(keys[None, :], head, distance + farthest, by_key_row, by_key_head)
+        scores += tl.load(ByKey + place, mask=visible, other=0.0)
     return tl.where(visible, scores * _LOG2_E, float("-inf"))
 
 
@@ -218,10 +271,11 @@ def _factors(rows, keys, head, seed, dropout):
 @no_type_check
 def _forward(
     Out, Exponents,
-    Q, K, V, First, End, Columns, Bias, q_row, q_head, k_row, k_head, v_row, v_head, bias_stride, bias_center,
-    scale, window, dropout, seed, tokens,
+    Q, K, V, First, End, Columns, ByQuery, ByKey, q_row, q_head, k_row, k_head, v_row, v_head, by_query_row,
+    by_query_head, by_key_row, by_key_head, distances, farthest, scale, window, dropout, seed, tokens,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr, DROPPING: tl.constexpr,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BY_QUERY: tl.constexpr, BY_KEY: tl.constexpr,
+    DROPPING: tl.constexpr,
 ):  # fmt: skip
     rows, head, heads = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1), tl.num_programs(1)
     in_rows = rows < tokens
@@ -238,8 +292,10 @@ def _forward(
         in_keys = keys < highest
         k = _rows_of(K, k_row, k_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
         v = _rows_of(V, v_row, v_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
-        scores = _scores(q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride, bias_center,
-                         scale, window, COUNTED, CAUSAL, WINDOWED, BIASED)  # fmt: skip
+        distance = _distances(rows, keys, in_rows, in_keys, Columns, COUNTED)
+        scores = _scores(q, k, rows, keys, in_rows, in_keys, head, distance, First, End, ByQuery, ByKey, by_query_row,
+                         by_query_head, by_key_row, by_key_head, farthest, scale, window, CAUSAL, WINDOWED, BY_QUERY,
+                         BY_KEY)  # fmt: skip
         # 0 · NaN is NaN: a value that is no number must reach its own sequence, and no other
         finite = tl.abs(v) < float("inf")
         v = tl.where(finite, v, 0.0).to(V.dtype.element_ty)
@@ -282,11 +338,12 @@ def _gradients_of_scores(
 @triton.jit(do_not_specialize=_VARYING)
 @no_type_check
 def _backward_queries(
-    OfQuery, Gradient, Exponents, Shared,
-    Q, K, V, First, End, Columns, Bias, q_row, q_head, k_row, k_head, v_row, v_head, bias_stride, bias_center,
-    scale, window, dropout, seed, tokens,
+    OfQuery, OfByQuery, OfByKey, Gradient, Exponents, Shared,
+    Q, K, V, First, End, Columns, ByQuery, ByKey, q_row, q_head, k_row, k_head, v_row, v_head, by_query_row,
+    by_query_head, by_key_row, by_key_head, distances, farthest, scale, window, dropout, seed, tokens,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr, DROPPING: tl.constexpr,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BY_QUERY: tl.constexpr, BY_KEY: tl.constexpr,
+    DROPPING: tl.constexpr, OF_BY_QUERY: tl.constexpr, OF_BY_KEY: tl.constexpr,
 ):  # fmt: skip
     """A tile of queries meets all keys it sees."""
     rows, head, heads = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1), tl.num_programs(1)
@@ -302,10 +359,18 @@ def _backward_queries(
         in_keys = keys < highest
         k = _rows_of(K, k_row, k_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
         v = _rows_of(V, v_row, v_head, keys, head // GROUP, in_keys, HEAD_DIM, DIMS)
-        scores = _scores(q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride, bias_center,
-                         scale, window, COUNTED, CAUSAL, WINDOWED, BIASED)  # fmt: skip
+        distance = _distances(rows, keys, in_rows, in_keys, Columns, COUNTED)
+        scores = _scores(q, k, rows, keys, in_rows, in_keys, head, distance, First, End, ByQuery, ByKey, by_query_row,
+                         by_query_head, by_key_row, by_key_head, farthest, scale, window, CAUSAL, WINDOWED, BY_QUERY,
+                         BY_KEY)  # fmt: skip
         _, of_scores = _gradients_of_scores(scores, rows, keys, in_rows, head, heads, gradient, v, Exponents, Shared,
                                             seed, dropout, DROPPING)  # fmt: skip
+        if OF_BY_QUERY:
+            place = _place(rows[:, None], head, distance + farthest, heads * distances, distances)
+            tl.store(OfByQuery + place, of_scores.to(OfByQuery.dtype.element_ty), mask=scores > float("-inf"))
+        if OF_BY_KEY:
+            place = _place(keys[None, :], head, distance + farthest, heads * distances, distances)
+            tl.store(OfByKey + place, of_scores.to(OfByKey.dtype.element_ty), mask=scores > float("-inf"))
         found += tl.dot(of_scores.to(k.dtype), k, input_precision="ieee")
     _keep_rows(OfQuery, found * scale, heads * HEAD_DIM, head, rows, in_rows, HEAD_DIM, DIMS)
 
@@ -314,10 +379,11 @@ def _backward_queries(
 @no_type_check
 def _backward_keys(
     OfKey, OfValue, Gradient, Exponents, Shared,
-    Q, K, V, First, End, Columns, Bias, q_row, q_head, k_row, k_head, v_row, v_head, bias_stride, bias_center,
-    scale, window, dropout, seed, tokens,
+    Q, K, V, First, End, Columns, ByQuery, ByKey, q_row, q_head, k_row, k_head, v_row, v_head, by_query_row,
+    by_query_head, by_key_row, by_key_head, distances, farthest, scale, window, dropout, seed, tokens,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BIASED: tl.constexpr, DROPPING: tl.constexpr,
+    COUNTED: tl.constexpr, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, BY_QUERY: tl.constexpr, BY_KEY: tl.constexpr,
+    DROPPING: tl.constexpr,
 ):  # fmt: skip
     """A tile of keys and values meets all queries that see it, of every head that they serve."""
     keys, kv_head = tl.program_id(0) * KEYS + tl.arange(0, KEYS), tl.program_id(1)
@@ -337,8 +403,10 @@ def _backward_keys(
             in_rows = rows < highest
             q = _rows_of(Q, q_row, q_head, rows, head, in_rows, HEAD_DIM, DIMS)
             gradient = _rows_of(Gradient, heads * HEAD_DIM, HEAD_DIM, rows, head, in_rows, HEAD_DIM, DIMS)
-            scores = _scores(q, k, rows, keys, in_rows, in_keys, head, First, End, Columns, Bias, bias_stride,
-                             bias_center, scale, window, COUNTED, CAUSAL, WINDOWED, BIASED)  # fmt: skip
+            distance = _distances(rows, keys, in_rows, in_keys, Columns, COUNTED)
+            scores = _scores(q, k, rows, keys, in_rows, in_keys, head, distance, First, End, ByQuery, ByKey,
+                             by_query_row, by_query_head, by_key_row, by_key_head, farthest, scale, window, CAUSAL,
+                             WINDOWED, BY_QUERY, BY_KEY)  # fmt: skip
             kept, of_scores = _gradients_of_scores(scores, rows, keys, in_rows, head, heads, gradient, v, Exponents,
                                                    Shared, seed, dropout, DROPPING)  # fmt: skip
             of_value += tl.dot(tl.trans(kept).to(gradient.dtype), gradient, input_precision="ieee")
