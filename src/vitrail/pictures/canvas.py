@@ -1,15 +1,12 @@
-"""An empty picture, its colours, and labels that its font can write.
-
-A figure is made without pyplot, so nothing is kept beyond it and no display is needed.
-"""
+"""An empty picture, its colours, and labels that its font can write."""
 
 import unicodedata
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vitrail.pictures.glyphs import Writing
+from vitrail.pictures.paper import paper
 
 INK, SOFT = "#222222", "#9a9a9a"
 BLUE, ORANGE = "#2f6fb0", "#d9822b"
@@ -25,7 +22,7 @@ def figure(
     widths: Sequence[float] | None = None,
 ) -> tuple[Any, list[Any]]:
     """A figure in inches, and its axes side by side. widths: of the axes, in parts; None where all are alike."""
-    drawn = import_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained", dpi=130)
+    drawn = paper(width, height, layout="constrained")
     axes = list(drawn.subplots(1, columns, squeeze=False, width_ratios=widths)[0])
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)

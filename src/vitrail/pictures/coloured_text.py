@@ -13,6 +13,7 @@ from typing import Any
 
 from vitrail.pictures.canvas import INK
 from vitrail.pictures.glyphs import Measure, from_the_right, writing_of
+from vitrail.pictures.paper import paper
 
 WIDTH, MARGIN, LINE, SIZE = 9.0, 0.25, 0.34, 12.0
 # Of the strongest: a number below it that is against the target is not underlined.
@@ -50,7 +51,7 @@ def draw_coloured_texts(panels: Sequence[Panel]) -> Any:
         lines += [("said", part) for part in textwrap.wrap(writing.said, 145)]
     heights = {"title": LINE, "said": 0.2, "text": LINE, "gap": 0.14}
     height = sum(heights[kind] for kind, _ in lines) + 2 * MARGIN
-    drawn = import_module("matplotlib.figure").Figure(figsize=(WIDTH, height), dpi=130)
+    drawn = paper(WIDTH, height)
     top = height - MARGIN
     for kind, line in lines:
         y = (top - heights[kind] / 2) / height

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 
+from vitrail.pictures.paper import DPI, paper
+
 ABSENT = "▯"
 FIRST = "DejaVu Sans"
 # These map every character to a box, or have pictures in colours that matplotlib cannot draw.
 _NO_FONTS = ("Last Resort", "Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji", "Twemoji")
 _MOST_NAMED = 6
-_DPI = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class Measure:
     def __init__(self, writing: Writing, size: float):
         self.writing, self.size = writing, size
         self.families = list(writing.families)
-        self._figure = import_module("matplotlib.figure").Figure(dpi=_DPI)
+        self._figure = paper(1.0, 1.0)
         self._renderer = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(self._figure).get_renderer()
         self._bars = self._pixels("||")
 
@@ -73,7 +74,7 @@ class Measure:
         if not text:
             return 0.0
         # a blank at the end has no ink, so it is measured between two letters
-        return (self._pixels(f"|{text}|") - self._bars) / _DPI
+        return (self._pixels(f"|{text}|") - self._bars) / DPI
 
     def fitting(self, text: str, inches: float) -> str:
         """The text, its end cut where it is wider."""

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 
 from vitrail.pictures.canvas import INK, SOFT
 from vitrail.pictures.glyphs import writing_of
+from vitrail.pictures.paper import paper
 
 # Of the labels of a side; of more tokens some are left out, and of long ones the end.
 MOST_LABELS = 64
@@ -77,7 +78,7 @@ def draw_layers(values: Float[np.ndarray, "layers tokens"], tokens: Sequence[str
 
 def _figure(width: float, height: float, texts: Sequence[str]) -> tuple[Any, str | None]:
     """(an empty figure, what must be said of its texts)."""
-    drawn = import_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained", dpi=130)
+    drawn = paper(width, height, layout="constrained")
     return drawn, writing_of(texts).said
 
 

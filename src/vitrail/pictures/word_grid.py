@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from vitrail.pictures.canvas import INK, ORANGE, save
 from vitrail.pictures.glyphs import Measure, writing_of
+from vitrail.pictures.paper import paper
 
 # In inches; letters in points.
 FIELD, LINE, ROW_NAME, MARGIN, BETWEEN = (1.3, 0.4), 0.16, 1.3, 0.2, 0.25
@@ -47,7 +48,7 @@ def draw_words(
     over, tall = LINE * max(map(len, heads)) + 0.06, FIELD[1] * len(rows)
     blocks = [range(start, min(start + COLUMNS, shown)) for start in range(0, shown, COLUMNS)]
     height = len(blocks) * (over + tall + BETWEEN) + LINE * len(notes) + 2 * MARGIN
-    drawn = import_module("matplotlib.figure").Figure(figsize=(width, height), dpi=130)
+    drawn = paper(width, height)
     top = height - MARGIN
     for block in blocks:
         top -= over + tall

@@ -14,7 +14,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from vitrail.layers.kernels.triton import attention, gate, linear, norm
+from vitrail.layers.kernels.triton import attention, attention_tiles, gate, linear, norm
 
 POINTERS = {torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float32: "*fp32"}
 NUMBERS = {"scale": "fp32", "dropout": "fp32", "epsilon": "fp32"}
@@ -62,9 +62,9 @@ def main() -> None:
         for head_dim in (32, 64, 128) if every else (64,):
             for asked in ASKED if every else ASKED[-1:]:
                 choices, added = attention_choices(dtype, head_dim, **asked), bool(asked["added"])
-                compiled(attention._forward, dtype, dict(choices))
-                compiled(attention._backward_queries, dtype, choices | {"OF_BY_QUERY": added, "OF_BY_KEY": added})
-                compiled(attention._backward_keys, dtype, dict(choices))
+                compiled(attention_tiles.forward, dtype, dict(choices))
+                compiled(attention_tiles.backward_queries, dtype, choices | {"OF_BY_QUERY": added, "OF_BY_KEY": added})
+                compiled(attention_tiles.backward_keys, dtype, dict(choices))
     half = torch.bfloat16
     for size in (384, 768, 1024) if every else (768,):
         choices = norm._choices(size, norm.Norm(rms=False, epsilon=1e-5, dropout=0.1), shifted=True)

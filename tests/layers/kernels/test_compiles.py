@@ -22,14 +22,14 @@ def compiled(tmp_path: Path, *options: str) -> list[list[str]]:
 def assert_products_run_where_they_should(lines: list[list[str]]) -> None:
     """Half precision on the tensor cores; float32 never, as there it would be TF32."""
     for file, kernel, dtype, on in lines:
-        if file in ("attention", "linear"):
+        if file in ("attention_tiles", "linear"):
             assert on == ("plain" if dtype == "torch.float32" else "tensor"), (file, kernel, dtype)
 
 
 def test_the_kernels_compile_for_an_h100(tmp_path: Path):
     lines = compiled(tmp_path)
 
-    assert {line[0] for line in lines} == {"attention", "norm", "gate", "linear"}
+    assert {line[0] for line in lines} == {"attention_tiles", "norm", "gate", "linear"}
     assert_products_run_where_they_should(lines)
 
 

@@ -10,6 +10,7 @@ from tests.training.report.run_folders import classifier, evaluation, log, write
 from tests.training.roles import CLASSIFICATION
 
 from vitrail.errors import FileFormatError
+from vitrail.files.markdown import cell, table
 from vitrail.intervals import bootstrap
 from vitrail.training.datasets import DataConfig, read_data
 from vitrail.training.report import write_report
@@ -17,7 +18,6 @@ from vitrail.training.report.advice import advice
 from vitrail.training.report.classification import calibration, confused_pairs, confusion, suspects
 from vitrail.training.report.run_files import RunFiles
 from vitrail.training.report.scoring import classification_score, tagging_score
-from vitrail.training.report.tables import cell, table
 from vitrail.training.report.write import few_rows
 
 

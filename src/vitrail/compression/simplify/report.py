@@ -20,6 +20,7 @@ import numpy as np
 from vitrail.compression.importance_scores import Importance
 from vitrail.compression.simplify.config import SimplifyConfig
 from vitrail.compression.simplify.trials import Trial
+from vitrail.files.markdown import table
 from vitrail.intervals import fields_of, plus_or_minus
 from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape, layer_parameters
@@ -30,7 +31,6 @@ from vitrail.training.plan import trials as plan_trials
 from vitrail.training.plan.arithmetic import described
 from vitrail.training.plan.speed import Speed
 from vitrail.training.plan.verdict import Standing, pareto, standings
-from vitrail.training.report.tables import table
 
 SIZE_PICTURE, SPEED_PICTURE = "size.png", "speed.png"
 

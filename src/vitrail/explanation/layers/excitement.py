@@ -22,7 +22,7 @@ from torch import Tensor
 from vitrail.api import Encoder
 from vitrail.api.readings import readings_of
 from vitrail.explanation.layers.tables import in_context, table
-from vitrail.explanation.report.spans import spans_of
+from vitrail.explanation.spans import spans_of
 from vitrail.tracing import Reading, points_of, still, values_at, width_of
 
 TEXTS_AT_ONCE = 32

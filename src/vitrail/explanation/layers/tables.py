@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitrail.explanation.report.spans import whole_characters
+from vitrail.explanation.spans import whole_characters
 
 # Characters on either side.
 AROUND = 24

@@ -14,6 +14,6 @@ To read: report, spans, attention, page (with page.js and page.css), exact, term
 from vitrail.explanation.report.exact import schema
 from vitrail.explanation.report.page import static_spans
 from vitrail.explanation.report.report import Part, Report, report
-from vitrail.explanation.report.spans import Span, spans_of
+from vitrail.explanation.spans import Span, spans_of
 
 __all__ = ["Part", "Report", "Span", "report", "schema", "spans_of", "static_spans"]

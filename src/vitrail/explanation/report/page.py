@@ -17,8 +17,8 @@ import numpy as np
 
 from vitrail.explanation.methods import METHODS
 from vitrail.explanation.report.attention import KEPT, HeadBytes, heads_of, numbers_of
-from vitrail.explanation.report.spans import Span, spans_of, tokens_apart
 from vitrail.explanation.result import Explanation
+from vitrail.explanation.spans import Span, spans_of, tokens_apart
 from vitrail.explanation.walkthrough.page import STYLE
 from vitrail.tracing import Trace
 

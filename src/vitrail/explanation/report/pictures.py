@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from vitrail.explanation.report.page import measured
-from vitrail.explanation.report.spans import spans_of, tokens_apart
 from vitrail.explanation.result import Explanation
+from vitrail.explanation.spans import spans_of, tokens_apart
 from vitrail.pictures.coloured_text import Panel, draw_coloured_texts
 from vitrail.pictures.heat import draw_grid, draw_layers, draw_map, thumbnails_of
 from vitrail.tracing import LayerMaps, Trace, for_each_layer

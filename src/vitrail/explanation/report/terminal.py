@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitrail.explanation.report.page import measured
-from vitrail.explanation.report.spans import spans_of, tokens_apart
 from vitrail.explanation.result import Explanation
+from vitrail.explanation.spans import spans_of, tokens_apart
+from vitrail.files.markdown import plain
 from vitrail.tracing import Trace
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ def lines_of(report: "Report", *, colour: bool) -> Iterator[str]:
 
 
 def markdown_of(report: "Report") -> str:
-    lines = [f"# {_escaped(report.title)}", "", _escaped(report.facts), ""]
+    lines = [f"# {plain(report.title)}", "", plain(report.facts), ""]
     for part in report.parts:
-        lines += [f"## {_escaped(' | '.join(part.texts))}", ""]
+        lines += [f"## {plain(' | '.join(part.texts))}", ""]
         for explanation in part.explanations:
-            lines += [f"### {_escaped(_heading(explanation))}", "", f"{_escaped(_trust(explanation))}", ""]
+            lines += [f"### {plain(_heading(explanation))}", "", f"{plain(_trust(explanation))}", ""]
             lines += ["| text | characters | number |", "|---|---|--:|"]
             for text, where, value in _rows(explanation):
-                lines.append(f"| {_escaped(text)} | {where} | {value:+.4g} |")
+                lines.append(f"| {plain(text)} | {where} | {value:+.4g} |")
             lines.append("")
         for trace in part.traces:
             lines += ["```", *_attention(trace), "```", ""]
@@ -116,9 +117,3 @@ def _coloured(text: str, share: float) -> str:
 def _plain(text: str) -> str:
     """Without what a terminal would obey: escapes and other control characters."""
     return "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text)
-
-
-def _escaped(text: str) -> str:
-    for sign in "\\`*_[]<>|#&":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())

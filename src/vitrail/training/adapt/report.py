@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vitrail.training.report.tables import code, table
+from vitrail.files.markdown import code, table
 
 Facts = Mapping[str, Any]
 SHOWN_WORDS = 50

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vitrail.files.markdown import table
 from vitrail.intervals import fields_of, plus_or_minus
 from vitrail.models import EncoderSpec
 from vitrail.models.alternatives import Shape, cost_of, layer_parameters, reshaped
@@ -26,7 +27,6 @@ from vitrail.training.plan.shapes import Space
 from vitrail.training.plan.speed import Speed
 from vitrail.training.plan.trials import Trial
 from vitrail.training.plan.verdict import Standing, pareto, sentences
-from vitrail.training.report.tables import table
 
 PICTURE = "tradeoff.png"
 

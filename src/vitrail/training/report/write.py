@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitrail.errors import FileFormatError
+from vitrail.files.markdown import code, table
 from vitrail.intervals import DRAWS
 from vitrail.pictures.confusion import draw_confusion
 from vitrail.pictures.curves import draw_curves
@@ -21,7 +22,6 @@ from vitrail.training.report.advice import advice
 from vitrail.training.report.classification import calibration, confused_pairs, confusion, suspects
 from vitrail.training.report.run_files import RunFiles, read_run
 from vitrail.training.report.scoring import beside_baselines, classification_score, tagging_score
-from vitrail.training.report.tables import code, table
 
 SHOWN_PAIRS = 10
 WIDEST_TEXT = 160

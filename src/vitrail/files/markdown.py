@@ -1,4 +1,4 @@
-"""Markdown tables in which no text of the data can be markup."""
+"""Markdown in which no text of the data can be markup: tables, cells, code."""
 
 import re
 from collections.abc import Sequence
@@ -15,10 +15,16 @@ def line(cells: Sequence[str]) -> str:
 def cell(text: str) -> str:
     """On one line, without what Markdown or HTML would take for more than text; code spans stay."""
     pieces = re.split(r"(`[^`\n]*`)", " ".join(text.split()))
-    return "".join(
-        piece.replace("|", "\\|") if index % 2 else re.sub(r"([\\|*_<>\[\]~#!])", r"\\\1", piece)
-        for index, piece in enumerate(pieces)
-    )
+    return "".join(piece.replace("|", "\\|") if index % 2 else _escaped(piece) for index, piece in enumerate(pieces))
+
+
+def plain(text: str) -> str:
+    """On one line, exactly the text: code spans are none either."""
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`|*_<>\[\]~#!&])", r"\\\1", text)
 
 
 def code(text: str) -> str:

@@ -6,7 +6,7 @@ import regex
 
 import vitrail
 from vitrail.explanation.report import spans_of
-from vitrail.explanation.report.spans import tokens_apart, whole_characters
+from vitrail.explanation.spans import tokens_apart, whole_characters
 from vitrail.tracing import Reading
 
 TEXTS = {
