@@ -25,7 +25,7 @@ _HEAD = """# Recipes
 Written by `python -m recipes` from `recipes/results.jsonl`; do not edit. Scores are those of the test data, × 100, as
 mean ± standard deviation over the seeds. No test score chose any weights; where a recipe has no validation data (the
 Banking77 runs), or was tried with several settings (résumés), test scores of earlier tries had a part in the settings.
-Times are of the whole run on this machine, whatever else ran on it: reading and checking the data, training, scoring.
+Times are of the whole run, whatever else ran on the machine: reading and checking the data, training, scoring.
 """
 
 
@@ -45,11 +45,20 @@ def last_results(results: Path) -> Last:
 
 
 def page(last: Last) -> str:
+    machines = sorted({machine_of(entry) for entries in last.values() for entry in entries})
+
+    def on(name: str) -> str:
+        """Beside times: the number of the machine, where there are several."""
+        return f" ({machines.index(machine_of(last[name][0])) + 1})" if len(machines) > 1 else ""
+
     lines = [_HEAD]
-    if machines := {machine_of(entry) for entries in last.values() for entry in entries}:
-        lines += [f"Machine: {'; '.join(sorted(machines))}.\n"]
+    if len(machines) == 1:
+        lines += [f"Machine: {machines[0]}.\n"]
+    elif machines:
+        numbered = [f"({number}) {machine}" for number, machine in enumerate(machines, start=1)]
+        lines += [f"Machines, whose numbers stand beside times: {'; '.join(numbered)}.\n"]
     lines += ["| recipe | what | metric | score | asked | seeds | seconds |", "|---|---|---|---|---|---|---|"]
-    lines += [_row(name, recipe, last[name]) for name, recipe in RECIPES.items() if last.get(name)]
+    lines += [_row(name, recipe, last[name], on(name)) for name, recipe in RECIPES.items() if last.get(name)]
     lines += [
         "",
         "## Beside transformers' Trainer",
@@ -61,10 +70,10 @@ def page(last: Last) -> str:
         "| what | metric | vitrail | Trainer | Trainer, grouped | seconds | × Trainer's time | × grouped |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_beside(name, last[name]) for name in COMPARISONS if last.get(name)]
+    lines += [_beside(name, last[name], on(name)) for name in COMPARISONS if last.get(name)]
     for name in SIMPLIFIED:
         if last.get(name):
-            lines += _smaller(name, last[name])
+            lines += _smaller(name, last[name], on(name))
     return "\n".join([*lines, ""])
 
 
@@ -92,7 +101,7 @@ def failing(last: Last) -> list[str]:
     return found
 
 
-def _row(name: str, recipe: Recipe, entries: Lines) -> str:
+def _row(name: str, recipe: Recipe, entries: Lines, machine: str) -> str:
     asked = _asked(recipe, entries)
     against = f" ({recipe.above})" if recipe.above else ""
     scores = [100 * entry["metrics"][recipe.metric] for entry in entries]
@@ -100,11 +109,11 @@ def _row(name: str, recipe: Recipe, entries: Lines) -> str:
     seconds = statistics.median(entry["seconds"] for entry in entries)
     return (
         f"| `{name}` | {recipe.about} | {recipe.metric} | {statistics.mean(scores):.2f}{spread} | "
-        f"{'' if asked is None else f'{asked:.2f}{against}'} | {len(entries)} | {seconds:.0f} |"
+        f"{'' if asked is None else f'{asked:.2f}{against}'} | {len(entries)} | {seconds:.0f}{machine} |"
     )
 
 
-def _beside(name: str, entries: Lines) -> str:
+def _beside(name: str, entries: Lines, machine: str) -> str:
     comparison = COMPARISONS[name]
     everyone = (OURS, RANDOM, GROUPED)
     metric = comparison.metric
@@ -114,12 +123,12 @@ def _beside(name: str, entries: Lines) -> str:
         for who in everyone
     ]
     return (
-        f"| `{name}`: {comparison.about} | {metric or ''} | {' | '.join(scores)} | {' / '.join(seconds)} | "
+        f"| `{name}`: {comparison.about} | {metric or ''} | {' | '.join(scores)} | {' / '.join(seconds)}{machine} | "
         f"{ratios(entries, RANDOM):.2f} | {ratios(entries, GROUPED):.2f} |"
     )
 
 
-def _smaller(name: str, entries: Lines) -> list[str]:
+def _smaller(name: str, entries: Lines, machine: str) -> list[str]:
     """The curve: a row per model, and the pictures."""
     metric = entries[0]["metric"]
     lines = [
@@ -129,7 +138,7 @@ def _smaller(name: str, entries: Lines) -> list[str]:
         "Pruned by importance, then trained for a while with the whole model as teacher; the whole model as long.",
         f"Scores are {metric} × 100, the mean of {len(entries[0]['scores'])} seeds (± the reach of its 95 % interval):",
         "on the validation data, on the test data, and on the validation data before that training. Speed: `embed` on",
-        "this machine, all models in every round, the ratio of medians.",
+        f"one machine{machine}, all models in every round, the ratio of medians.",
         "",
         f"| layers | heads | FFN | parameters without embeddings | × speed | {metric} | test | untuned | opened by |",
         "|---|---|---|---|---|---|---|---|---|",

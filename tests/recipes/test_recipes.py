@@ -117,6 +117,21 @@ def test_a_recipe_below_what_is_asked_fails():
     assert not report.failing({"banking77": [line | {"metrics": {"accuracy": 0.94}}]})
 
 
+def test_times_of_several_machines_say_whose_they_are():
+    machines = [{"processor": name, "cores": 2, "python": "3.11", "torch": "2.13"} for name in ("Aye", "Bee")]
+    last = {
+        name: [{"seed": 0, "seconds": seconds, "metrics": {"accuracy": 0.94}, "machine": machine}]
+        for name, seconds, machine in (("banking77", 7.0, machines[1]), ("sst2", 8.0, machines[0]))
+    }
+
+    page = report.page(last)
+
+    assert "(1) Aye, 2 cores; Python 3.11, torch 2.13; (2) Bee" in page
+    assert "| 7 (2) |" in page
+    assert "| 8 (1) |" in page
+    assert "| 8 |" in report.page({"sst2": last["sst2"]})
+
+
 def test_only_the_last_run_of_a_recipe_counts(tmp_path: Path):
     results = tmp_path / "results.jsonl"
     runs = [{"run": run, "recipe": "stsb", "seed": seed} for run, seed in (("1", 0), ("1", 1), ("2", 0))]
