@@ -5,8 +5,7 @@ import pytest
 import regex
 
 import vitrail
-from vitrail.explanation.report import spans_of
-from vitrail.explanation.spans import tokens_apart, whole_characters
+from vitrail.explanation.spans import spans_of, tokens_apart, whole_characters
 from vitrail.tracing import Reading
 
 TEXTS = {

@@ -10,10 +10,12 @@ from torch import Tensor
 from strategies import numbers
 from vitrail.layers.attention import SelfAttention
 from vitrail.layers.kernels import ContentBias, fused, on_gpu, reference, triton
-from vitrail.layers.kernels.triton.attention import Asked, Places, tiled_attention
+from vitrail.layers.kernels.on_gpu import takes
+from vitrail.layers.kernels.triton.attention import Added, Asked, Places, tiled_attention
 from vitrail.layers.packing import Packing
 from vitrail.layers.positions.alibi import Alibi
 from vitrail.layers.positions.disentangled import DisentangledRelation
+from vitrail.layers.positions.relation import Relation
 from vitrail.layers.positions.relative_bias import RelativeBias
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -100,45 +102,34 @@ def test_a_bias_by_distance():
     assert_equal_to_the_reference(packing, projections(packing, 3, 3, 16, torch.float32), bias=Alibi(3).of_layer(None))
 
 
-def content_bias(heads: int, terms: tuple[bool, bool]) -> ContentBias:
-    """Vectors of 2 · 4 buckets, so that distances share them."""
-    keys, queries = (numbers(heads, 16, 8, seed=seed).to(DEVICE) if one else None for seed, one in enumerate(terms))
-    return ContentBias(keys=keys, queries=queries, bucket=lambda distance: (distance + 4).clamp(0, 7))
-
-
-def in_type(bias: ContentBias, like: Tensor) -> ContentBias:
-    keys, queries = (None if each is None else each.to(like.dtype) for each in (bias.keys, bias.queries))
-    return ContentBias(keys=keys, queries=queries, bucket=bias.bucket)
-
-
 @pytest.mark.parametrize("terms", [(True, True), (True, False), (False, True)])
 @pytest.mark.parametrize("asked", [{}, {"causal": True, "window": 4}])
 def test_distances_with_vectors_meet_queries_and_keys(terms: tuple[bool, bool], asked: dict[str, Any]):
     mask = torch.tensor([[0, 1, 1, 0, 1, 1, 0, 1], [1, 0, 0, 0, 1, 1, 1, 0]], dtype=torch.bool, device=DEVICE)
-    bias = content_bias(2, terms)
-
-    def attend(kernel: Any) -> Any:
-        return lambda q, k, v, packing, **options: kernel(q, k, v, packing, bias=in_type(bias, q), **options)
+    # fewer buckets than distances
+    keys, queries = (numbers(2, 16, 8, seed=seed).to(DEVICE) if one else None for seed, one in enumerate(terms))
+    bias = ContentBias(keys=keys, queries=queries, bucket=lambda distance: (distance + 4).clamp(0, 7))
 
     for packing in (packing_of(), Packing.of_mask(mask)[0]):
         inputs = projections(packing, 2, 2, 16, torch.float32)
-        weights = numbers(packing.num_tokens, 2, 16, seed=9).to(DEVICE)
-        found = with_gradients(
-            lambda *each, packing=packing: attend(on_gpu)(*each, packing, scale=0.3, **asked), inputs, weights.float()
-        )
-        wanted = with_gradients(
-            lambda *each, packing=packing: attend(reference)(*each, packing, scale=0.3, **asked),
-            [each.double() for each in inputs],
-            weights,
-        )
-        for one, other in zip(found, wanted, strict=True):
-            assert (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
+        assert_equal_to_the_reference(packing, inputs, bias=bias, **asked)
+
+
+def test_rows_for_every_token_are_made_up_to_a_distance_of_512(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(triton, "runs", lambda tensor: True)
+    query = torch.zeros(1, 2, 16, device=DEVICE)
+    content = ContentBias(keys=torch.zeros(2, 16, 1), queries=None, bucket=torch.zeros_like)
+    learned = RelativeBias(8, 2).of_layer(None)
+
+    for bias, long_too in ((content, False), (learned, False), (Alibi(2).of_layer(None), True), (None, True)):
+        assert takes(query, packing_of((513,)), bias)
+        assert takes(query, packing_of((514,)), bias) == long_too
 
 
 @pytest.mark.parametrize("relation", ["table", "vectors"])
 def test_what_is_learned_of_distances_gets_its_gradient(relation: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(triton, "runs", lambda tensor: tensor.dtype in triton.TYPES)
-    learned: torch.nn.Module
+    learned: Relation
     torch.manual_seed(1)
     if relation == "table":
         learned = RelativeBias(8, 2, max_distance=20)
@@ -149,6 +140,8 @@ def test_what_is_learned_of_distances_gets_its_gradient(relation: str, monkeypat
     learned.to(DEVICE)
     attention = SelfAttention(32, 2, scale=0.2).to(DEVICE)
     packing, hidden = packing_of(), numbers(sum(LENGTHS), 32, seed=3).to(DEVICE)
+
+    assert takes(hidden.float(), packing, learned.of_layer(attention))
 
     def gradients(kernel: Any, dtype: torch.dtype) -> list[Tensor]:
         attention.kernel = kernel
@@ -214,6 +207,20 @@ def test_dropout_drops_as_often_as_asked_and_the_gradient_meets_the_same_weights
     wanted = with_gradients(with_these_factors, [each.double() for each in inputs], weights)
     for one, two in zip(found[1:], wanted[1:], strict=True):
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+    # what is added to a score, by the query's row and by the key's, gets the gradient of that score
+    tables = [torch.zeros(94, 1, 127, device=DEVICE, requires_grad=True) for _ in range(2)]
+    added = Added(by_query=tables[0], by_key=tables[1], farthest=63)
+    context = tiled_attention(*inputs, places, asked, added)
+    by_query, by_key = (each[:64, 0] for each in torch.autograd.grad((context * weights.float()).sum(), tables))
+    of_scores = torch.zeros(64, 64, dtype=torch.float64, device=DEVICE, requires_grad=True)
+    q, k, v = (each[:64, 0].double() for each in inputs)
+    kept = (0.3 * q @ k.T + of_scores).softmax(-1) * factors.double()
+    (wanted_scores,) = torch.autograd.grad((kept @ v * weights[:64, 0]).sum(), of_scores)
+    place = torch.arange(64, device=DEVICE)
+    distance = 63 + place[None, :] - place[:, None]
+    for one in (by_query[place[:, None], distance], by_key[place[None, :], distance]):
+        torch.testing.assert_close(one.double(), wanted_scores, atol=1e-5, rtol=1e-5)
 
 
 def test_an_empty_batch_and_empty_sequences_give_no_rows():

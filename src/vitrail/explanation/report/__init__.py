@@ -8,12 +8,11 @@
 Figures of matplotlib: pictures.draw_attribution, draw_head, draw_heads, draw_looked_at. For TensorBoard:
 board.write_board.
 
-To read: report, spans, attention, page (with page.js and page.css), exact, terminal, pictures, board.
+To read: report, ../spans, attention, page (with page.js and page.css), exact, terminal, pictures, board.
 """
 
 from vitrail.explanation.report.exact import schema
 from vitrail.explanation.report.page import static_spans
 from vitrail.explanation.report.report import Part, Report, report
-from vitrail.explanation.spans import Span, spans_of
 
-__all__ = ["Part", "Report", "Span", "report", "schema", "spans_of", "static_spans"]
+__all__ = ["Part", "Report", "report", "schema", "static_spans"]

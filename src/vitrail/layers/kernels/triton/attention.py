@@ -141,7 +141,8 @@ class _Call:
     ) -> "_Call":
         dim, group = query.shape[2], query.shape[1] // key.shape[1]
         block = 32 if query.dtype == torch.float32 else 64
-        # with four warps these would not fit the registers (seen in what is compiled for an H100)
+        # with four warps these would not fit the registers (seen in what is compiled for an H100; what is added by the
+        # key's row does not quite fit with eight either)
         large = query.dtype == torch.float32 or dim > 64 or asked.dropout > 0 or by_key is not None
         added = [query if each is None else each for each in (by_query, by_key)]
         arguments = (
