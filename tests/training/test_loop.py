@@ -1,11 +1,16 @@
 """The loop learns, watches, stops and averages as it says."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from training.toy import classified, encoder_with, loop_over, weights
+from training.toy import classified, encoder_with, loop_over, paired, weights
+from vitrail.api import Encoder
+from vitrail.errors import BackendError, FallbackWarning
+from vitrail.tasks import Example
 from vitrail.training.config import AveragingConfig
 from vitrail.training.order import epoch_windows
 
@@ -74,6 +79,50 @@ def test_how_a_window_is_cut_into_pieces_does_not_change_the_weights():
     loop_over(cut, classified(40), batch_tokens=12).run()
 
     torch.testing.assert_close(weights(cut), weights(whole), rtol=1e-5, atol=1e-6)
+
+
+def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, encoder: Encoder, most: int) -> list[int]:
+    """Passes of more than `most` tokens end as they do on a full device; returns the tokens of those that ran."""
+    whole, ran = encoder.task_outputs, []
+
+    def run(examples: Sequence[Example]) -> torch.Tensor:
+        tokens = sum(example.tokens for example in examples)
+        if tokens > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        ran.append(tokens)
+        return whole(examples)
+
+    monkeypatch.setattr(encoder, "task_outputs", run)
+    return ran
+
+
+@pytest.mark.parametrize(("name", "made"), [("text-classification", classified), ("embedding", paired)])
+def test_a_step_that_is_out_of_memory_is_run_in_smaller_pieces_with_the_same_gradient(
+    name: str, made: Callable[[int], list[Example]], monkeypatch: pytest.MonkeyPatch
+):
+    examples = sorted(made(40), key=lambda example: example.tokens)  # a first piece may fit where the next does not
+    longest = examples[-1].tokens
+    whole, cut = (encoder_with(name, dtype=torch.float64) for _ in range(2))
+    loop_over(whole, examples).run()
+    ran = out_of_memory_above(monkeypatch, cut, longest + 3)
+    with pytest.warns(FallbackWarning, match="out of memory on cpu with .* tokens in one pass.*training.batch_tokens"):
+        counters = loop_over(cut, examples, validation=made(9), batch_tokens=2 * longest + 3).run()
+
+    assert counters.batch_tokens is not None
+    assert max(ran) <= longest + 3
+    torch.testing.assert_close(weights(cut), weights(whole), rtol=1e-5, atol=1e-6)
+
+
+def test_a_row_that_is_out_of_memory_alone_is_named(monkeypatch: pytest.MonkeyPatch):
+    encoder, examples = encoder_with("text-classification"), classified(8)
+    longest = max(examples, key=lambda example: example.tokens)
+    out_of_memory_above(monkeypatch, encoder, longest.tokens - 1)
+
+    with (
+        pytest.warns(FallbackWarning),
+        pytest.raises(BackendError, match=rf"{longest.tokens} tokens of one row \(row {longest.row}\).*max_length"),
+    ):
+        loop_over(encoder, examples).run()
 
 
 @pytest.mark.parametrize("watch", ["f1", "acuracy", "eval_loss"])

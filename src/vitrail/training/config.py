@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vitrail.training.datasets import DataConfig
+from vitrail.training.learned_tokenizers import KINDS
 from vitrail.training.optimizers import OPTIMIZERS
 from vitrail.training.schedule import SCHEDULES
 
@@ -34,11 +35,12 @@ class Section(BaseModel):
 class TokenizerConfig(Section):
     """A tokenizer to read (`folder`), or to learn from the texts of the training data (`kind`).
 
-    wordpiece: pieces of words, as in BERT. characters: each character is a token, for scripts without spaces.
+    wordpiece: pieces of words, as in BERT. characters: each character is a token, where every one of them counts. bpe:
+    what is often written together is a token, which makes words of scripts without spaces.
     """
 
     folder: str | None = None
-    kind: Literal["wordpiece", "characters"] = "wordpiece"
+    kind: Literal[KINDS] = "wordpiece"  # type: ignore[valid-type]
     vocab_size: Count = 8000
     lowercase: bool = True
 

@@ -4,6 +4,7 @@ They have BERT's five special tokens and its template ([CLS] text [SEP], [CLS] t
 opens in transformers. The same texts give the same tokenizer.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain, repeat
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer as Backend
 from vitrail.tokenization import Tokenizer
 from vitrail.tokenization.folder import TokenizerFiles
 
+KINDS = ("wordpiece", "characters", "bpe")
 _SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -26,10 +28,15 @@ _SPECIAL = {
 def learn_tokenizer(
     texts: Iterable[str], *, kind: str, vocab_size: int, lowercase: bool, max_length: int | None
 ) -> Tokenizer:
-    """kind: "wordpiece" (pieces of words) or "characters" (the most frequent ones)."""
-    if kind not in ("wordpiece", "characters"):
-        raise ValueError(f"kind {kind!r}: choose wordpiece or characters")
-    normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=lowercase)
+    """kind: "wordpiece" (pieces of words), "characters" (the most frequent ones) or "bpe" (what is often written
+    together, for scripts without spaces: there a word is a token, where the other two see characters).
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r}: choose {', '.join(KINDS)}")
+    # BERT's sets spaces around each Chinese character, which would leave nothing to be put together
+    normalizer = normalizers.BertNormalizer(
+        strip_accents=False, lowercase=lowercase, handle_chinese_chars=kind != "bpe"
+    )
     splitter: pre_tokenizers.PreTokenizer = pre_tokenizers.BertPreTokenizer()
     if kind == "characters":
         steps = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), "isolated")]
@@ -40,11 +47,15 @@ def learn_tokenizer(
     room = vocab_size - len(_SPECIAL)
     if kind == "characters":
         learned = sorted(counts, key=lambda character: (-counts[character], character))[:room]
+    elif kind == "bpe":
+        learned, merges = _put_together(counts, room)
     else:
         learned = _word_pieces(counts, room)
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys([*_SPECIAL.values(), *learned]))}
     if kind == "characters":
         backend = Backend(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    elif kind == "bpe":
+        backend = Backend(models.BPE(vocabulary, merges, unk_token="[UNK]"))
     else:
         backend = Backend(models.WordPiece(vocabulary, unk_token="[UNK]"))
         backend.decoder = decoders.WordPiece(prefix="##")
@@ -53,6 +64,29 @@ def learn_tokenizer(
     separate, classify = (("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     backend.post_processor = processors.BertProcessing(separate, classify)
     return Tokenizer(TokenizerFiles(backend=backend, special_tokens=_SPECIAL, max_length=max_length))
+
+
+def _put_together(counts: Mapping[str, int], room: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """(tokens, merges) of byte-pair encoding over characters ([Sennrich 2016]); rare characters stay unknown, so that
+    at least half of the tokens are longer.
+
+    [Sennrich 2016]: https://arxiv.org/abs/1508.07909
+    """
+    characters: Counter[str] = Counter()
+    for word, count in counts.items():
+        for character in word:
+            characters[character] += count
+    known = set(sorted(characters, key=lambda character: (-characters[character], character))[: max(room // 2, 1)])
+    parts: Counter[str] = Counter()
+    for word, count in counts.items():
+        for part in "".join(character if character in known else " " for character in word).split():
+            parts[part] += count
+    backend = Backend(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=room, min_frequency=2, show_progress=False)
+    backend.train_from_iterator(chain.from_iterable(repeat(part, parts[part]) for part in sorted(parts)), trainer)
+    learned = json.loads(backend.to_str())["model"]
+    vocabulary: dict[str, int] = learned["vocab"]
+    return sorted(vocabulary, key=vocabulary.__getitem__), [(first, second) for first, second in learned["merges"]]
 
 
 def _word_pieces(counts: Mapping[str, int], room: int) -> list[str]:

@@ -9,6 +9,7 @@ on from a snapshot is the run that was never stopped.
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from vitrail.api import Encoder
+from vitrail.errors import BackendError, FallbackWarning
 from vitrail.tasks.task import Example, Task
 from vitrail.training.averaging import Averaging
 from vitrail.training.config import AveragingConfig, OptimizerConfig, TrainingConfig
@@ -38,7 +40,10 @@ from vitrail.training.snapshots import Snapshot, latest_snapshot, write_snapshot
 
 @dataclass(kw_only=True)
 class Counters:
-    """Where a run stands. window: the next one of `epoch`. best: of the metric that is watched."""
+    """Where a run stands. window: the next one of `epoch`. best: of the metric that is watched.
+
+    batch_tokens: of a pass, once the memory was too small for what the configuration says; None until then.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -46,6 +51,7 @@ class Counters:
     best: float | None = None
     best_step: int | None = None
     worse: int = 0
+    batch_tokens: int | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -148,9 +154,7 @@ class Loop:
     def _step(self, window: np.ndarray) -> None:
         at, options = self.counters, self.options
         began = time.perf_counter()
-        cut = pieces_of(window, self.lengths, batch_tokens=options.batch_tokens, at_least=self.processes.count)
-        pieces = [[self._drawn(self.train[row], at.epoch) for row in piece] for piece in cut]
-        loss = self.gradients.window(pieces, at.step)
+        pieces, loss = self._window(window)
         self.processes.sum_gradients(self.optimizer.parameters)
         norm = gradient_norm(self.optimizer.parameters)
         value, size = torch.stack([loss.mean, norm.to(loss.mean)]).tolist()  # the one wait for the device in a step
@@ -181,6 +185,48 @@ class Loop:
                 "tokens_per_second": loss.tokens / (time.perf_counter() - began),
             }
         )
+
+    def _window(self, window: np.ndarray) -> tuple[list[list[Example]], WindowLoss]:
+        """The window in pieces, with its gradient in place; in smaller ones where the memory is too small.
+
+        What was added before the memory ended is thrown away, so the gradient is that of the window as ever. Several
+        processes wait for each other inside a window, so there the error is let through.
+        """
+        while True:
+            cut = pieces_of(window, self.lengths, batch_tokens=self._batch_tokens, at_least=self.processes.count)
+            pieces = [[self._drawn(self.train[row], self.counters.epoch) for row in piece] for piece in cut]
+            try:
+                return pieces, self.gradients.window(pieces, self.counters.step)
+            except torch.OutOfMemoryError as error:
+                if self.processes.count > 1:
+                    raise
+                longest = max(pieces, key=lambda piece: sum(example.tokens for example in piece))
+                refused = str(error)
+            # outside of the except, as the error holds what was computed until it was raised
+            self._take_less(longest, refused)
+
+    def _take_less(self, longest: Sequence[Example], refused: str) -> None:
+        """Half of `longest` from now on, the piece with most tokens of those that were too much."""
+        tokens = sum(example.tokens for example in longest)
+        if len(longest) == 1:
+            raise BackendError(
+                f"out of memory on {self.encoder.device} in training with the {tokens} tokens of one row (row "
+                f"{longest[0].row}); set training.max_length or take a smaller model: {refused:.200}"
+            )
+        self.optimizer.zero_grad()
+        if self.encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.counters.batch_tokens = less = max(tokens // 2, 1)
+        warnings.warn(
+            f"out of memory on {self.encoder.device} with {tokens} tokens in one pass; from step {self.counters.step} "
+            f"on it takes at most {less}, with the same gradient. Set training.batch_tokens to {less} to begin so",
+            FallbackWarning,
+            stacklevel=2,
+        )
+
+    @property
+    def _batch_tokens(self) -> int:
+        return self.counters.batch_tokens or self.options.batch_tokens
 
     def _not_finite(self, loss: WindowLoss, pieces: int) -> list[int]:
         """The numbers of the pieces whose loss is not finite, whichever process ran them."""
@@ -228,7 +274,7 @@ class Loop:
             self.encoder,
             self.task,
             examples,
-            batch_tokens=self.options.batch_tokens,
+            batch_tokens=self._batch_tokens,
             batch_size=self.options.batch_size,
         )
 
