@@ -4,6 +4,7 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def page(last: Last) -> str:
         lines += [f"Machines, whose numbers stand beside times: {'; '.join(numbered)}.\n"]
     lines += ["| recipe | what | metric | score | asked | seeds | seconds |", "|---|---|---|---|---|---|---|"]
     lines += [_row(name, recipe, last[name], on(name)) for name, recipe in RECIPES.items() if last.get(name)]
+    lines += ["", f"Together, with every seed: {_together(last, list(RECIPES), machines)}."]
     lines += [
         "",
         "## Beside transformers' Trainer",
@@ -71,10 +73,20 @@ def page(last: Last) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_beside(name, last[name], on(name)) for name in COMPARISONS if last.get(name)]
+    lines += ["", f"Together, with every seed and contestant: {_together(last, list(COMPARISONS), machines)}."]
     for name in SIMPLIFIED:
         if last.get(name):
             lines += _smaller(name, last[name], on(name))
     return "\n".join([*lines, ""])
+
+
+def _together(last: Last, names: list[str], machines: list[str]) -> str:
+    """The time of all these, on each machine that ran some of them."""
+    seconds: dict[str, float] = defaultdict(float)
+    for entry in chain.from_iterable(last.get(name, []) for name in names):
+        seconds[machine_of(entry)] += entry["seconds"]
+    number = {machine: f" ({place})" if len(machines) > 1 else "" for place, machine in enumerate(machines, start=1)}
+    return " and ".join(f"{seconds[each] / 60:.0f} minutes{number[each]}" for each in machines if each in seconds)
 
 
 def failing(last: Last) -> list[str]:

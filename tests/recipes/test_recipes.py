@@ -132,6 +132,17 @@ def test_times_of_several_machines_say_whose_they_are():
     assert "| 8 |" in report.page({"sst2": last["sst2"]})
 
 
+def test_the_time_of_all_is_that_of_every_seed_on_each_machine():
+    machines = [{"processor": name, "cores": 2, "python": "3.11", "torch": "2.13"} for name in ("Aye", "Bee")]
+    last = {
+        name: [{"seed": n, "seconds": 60.0 * n, "metrics": {"accuracy": 0.94}, "machine": machine} for n in (1, 2, 3)]
+        for name, machine in (("banking77", machines[1]), ("sst2", machines[0]), ("banking77-few", machines[0]))
+    }
+
+    assert "Together, with every seed: 12 minutes (1) and 6 minutes (2)." in report.page(last)
+    assert "Together, with every seed: 6 minutes." in report.page({"sst2": last["sst2"]})
+
+
 def test_only_the_last_run_of_a_recipe_counts(tmp_path: Path):
     results = tmp_path / "results.jsonl"
     runs = [{"run": run, "recipe": "stsb", "seed": seed} for run, seed in (("1", 0), ("1", 1), ("2", 0))]
