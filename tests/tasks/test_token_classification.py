@@ -13,6 +13,7 @@ import vitrail
 from tasks.references import padded
 from vitrail.errors import InputError
 from vitrail.tasks import labels_of
+from vitrail.tasks.token_classification import TokenClassificationOptions
 
 WORDS = ["Ada", "Lovelace", "met", "Charles", "Babbage", "in", "unbelievably", "foggy", "London", "."]
 TAGS = ["B-PER", "I-PER", "O", "B-PER", "I-PER", "O", "O", "O", "B-LOC", "O"]
@@ -94,6 +95,28 @@ def test_words_without_a_token_are_outside(tagger: vitrail.Encoder):
     assert result.tags[1:3] == ("O", "O")
     assert len(result.tags) == 4
     assert [(each.words, each.spans) for each in empty] == [((), ()), ((), ())]
+
+
+def test_constrained_tags_break_no_rule_and_a_span_does_not_reach_over_a_word_without_a_token(tagger: vitrail.Encoder):
+    options = TokenClassificationOptions(constrained=True)
+    task = tagger.new_task("token-classification", labels=LABELS, options=options)
+    probabilities = torch.full((3, len(LABELS)), 0.02)
+    for word, (tag, probability) in enumerate([("O", 0.5), ("I-PER", 0.6), ("I-PER", 0.9)]):
+        probabilities[word, LABELS.index(tag)] = probability
+    probabilities[0, LABELS.index("B-PER")] = 0.4
+    examples = task.examples(
+        [{"tokens": words} for words in (WORDS[:3], ["a", "b", "", "c"])], tagger.tokenizer, max_length=64
+    )
+
+    whole, broken = task.decode(probabilities.log().repeat(2, 1), examples)
+
+    assert whole.tags == ("B-PER", "I-PER", "I-PER")
+    assert [(span.label, span.text) for span in whole.spans] == [("PER", " ".join(WORDS[:3]))]
+    assert broken.tags[:3] == ("B-PER", "I-PER", "O")
+    assert broken.tags[3] != "I-PER"
+    share = probabilities / probabilities.sum(1, keepdim=True)
+    mean = (share[0, LABELS.index("B-PER")] + share[1:, LABELS.index("I-PER")].sum()) / 3
+    assert whole.spans[0].score == pytest.approx(float(mean), abs=1e-6)
 
 
 def test_every_word_of_a_long_text_is_judged_once_with_context_on_both_sides(tagger: vitrail.Encoder):

@@ -111,17 +111,28 @@ def faults(tags: Sequence[str], *, scheme: str) -> list[tuple[int, str]]:
             (place, f"{tag} where IOB1 has {right[place]}") for place, tag in enumerate(tags) if tag != right[place]
         ]
     wrong = []
-    closing = scheme in ("BIOES", "BMES")
-    before, kind_before = "O", ""
+    before = OUTSIDE
     for place, tag in enumerate([*tags, OUTSIDE]):
-        prefix, kind = split_tag(tag)
-        is_open = before in "BI"
-        if prefix in "IE" and not (is_open and kind == kind_before):
-            wrong.append((place, f"{tag} without a span of {kind or 'its type'} before it"))
-        elif closing and is_open and (prefix in "BSO" or kind != kind_before):
-            wrong.append((place - 1, f"{tags[place - 1]} ends a span that {scheme} ends with E-"))
-        before, kind_before = prefix, kind
+        if not follows(before, tag, scheme=scheme):
+            prefix, kind = split_tag(tag)
+            if prefix in "IE":
+                wrong.append((place, f"{tag} without a span of {kind or 'its type'} before it"))
+            else:
+                wrong.append((place - 1, f"{before} ends a span that {scheme} ends with E-"))
+        before = tag
     return wrong
+
+
+def follows(before: str, tag: str, *, scheme: str) -> bool:
+    """Whether a scheme (other than IOB1) lets `tag` stand after `before`; O stands before the first, after the last."""
+    if scheme == "plain":
+        return True
+    prefix_before, kind_before = split_tag(before)
+    prefix, kind = split_tag(tag)
+    is_open = prefix_before in "BI"
+    if prefix in "IE":
+        return is_open and kind == kind_before
+    return not (is_open and scheme in ("BIOES", "BMES"))
 
 
 def _iob1(spans: Iterable[TagSpan], length: int) -> list[str]:

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from vitrail.errors import InputError
 from vitrail.families.heads import TOKENS
+from vitrail.layers.head import Head
 from vitrail.layers.packing import Packing
 from vitrail.tasks.rows import label_index, value_of, with_row_numbers
+from vitrail.tasks.tag_sequences import best_sequence, refuse_partial
 from vitrail.tasks.tags import OUTSIDE, TagSpan, learned_scheme, spans_of, tags_of
 from vitrail.tasks.task import Example, Role, Task
 from vitrail.tokenization import TokenizedText, Tokenizer
@@ -28,9 +30,13 @@ _STRIDE_SHARE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class TokenClassificationOptions:
-    """label_smoothing: this much of the target is spread over all labels."""
+    """label_smoothing: this much of the target is spread over all labels.
+    constrained: the most probable whole sequence of tags that the scheme allows (tag_sequences.py), in place of each
+        word's own most probable tag, which is what transformers takes.
+    """
 
     label_smoothing: float = 0.0
+    constrained: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -93,6 +99,11 @@ class TokenClassification(Task):
     metric_names = ("f1", "precision", "recall", "accuracy")
     options: TokenClassificationOptions
 
+    def __init__(self, head: Head | None, *, labels: tuple[str, ...], options: TokenClassificationOptions):
+        super().__init__(head, labels=labels, options=options)
+        if options.constrained:
+            refuse_partial(labels, scheme=self.scheme)
+
     @property
     def scheme(self) -> str:
         """The scheme in which the labels tag."""
@@ -149,13 +160,25 @@ class TokenClassification(Task):
         return nn.functional.cross_entropy(outputs.float(), targets, reduction="sum", label_smoothing=smoothing)
 
     def decode(self, outputs: Float[Tensor, "words labels"], examples: Sequence[Example]) -> list[TaggedText]:
-        scores, chosen = (each.cpu().numpy() for each in outputs.detach().double().softmax(-1).max(-1))
+        log_probabilities = outputs.detach().double().log_softmax(-1).cpu().numpy()
         found, start = [], 0
         for example in examples:
             stop = start + self.units(example)
-            found.append(self._tagged(example.place, chosen[start:stop], scores[start:stop]))
+            of_words = log_probabilities[start:stop]
+            chosen = self._sequence(example.place, of_words) if self.options.constrained else of_words.argmax(1)
+            scores = np.exp(np.take_along_axis(of_words, chosen[:, None], 1)[:, 0])
+            found.append(self._tagged(example.place, chosen, scores))
             start = stop
         return found
+
+    def _sequence(
+        self, place: _Place, log_probabilities: Float[np.ndarray, "known labels"]
+    ) -> Int64[np.ndarray, "known"]:
+        """The labels of the known words; those between them, which the model did not see, are outside."""
+        outside = np.array([label == OUTSIDE for label in self.labels])
+        whole = np.where(outside, 0.0, -np.inf if outside.any() else 0.0) * np.ones((len(place.words), 1))
+        whole[place.known] = log_probabilities
+        return best_sequence(whole, self.labels, scheme=self.scheme)[place.known]
 
     def score(self, results: Sequence[TaggedText], examples: Sequence[Example]) -> dict[str, float]:
         """Spans count when label and both ends are right, all rows together (micro), as seqeval has it."""
