@@ -40,12 +40,8 @@ def test_where_no_sequence_is_right_it_is_one_with_the_fewest_faults():
     scores = np.log([[0.1, 0.9]])
 
     assert best_sequence(scores, labels, scheme="BIOES").tolist() == [1]
-    assert (
-        len(
-            faults([labels[label] for label in best_sequence(np.zeros((3, 2)), labels, scheme="BIOES")], scheme="BIOES")
-        )
-        == 1
-    )
+    three = [labels[label] for label in best_sequence(np.zeros((3, 2)), labels, scheme="BIOES")]
+    assert len(faults(three, scheme="BIOES")) == 1
 
 
 @pytest.mark.parametrize(

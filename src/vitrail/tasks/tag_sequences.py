@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int64
 
-from vitrail.tasks.tags import OUTSIDE, follows, split_tag
+from vitrail.tasks.tags import CLOSING, OUTSIDE, follows, split_tag
 
 _FAULT = 1e6
 """What breaking a rule costs: more than any probability can bring, so that rules are broken only where labels leave no
@@ -42,15 +42,15 @@ def best_sequence(
 def refuse_partial(labels: Sequence[str], *, scheme: str) -> None:
     """ValueError where a label could stand in no sequence, for want of the one that begins or ends its span."""
     known = {split_tag(label) for label in labels}
-    needed = {"B": ("E",), "I": ("B",), "E": ("B",)} if scheme in ("BIOES", "BMES") else {"I": ("B",), "E": ("B",)}
+    needed = {"I": "B", "E": "B", "B": "E" if scheme in CLOSING else "B"}
     for label in labels if scheme != "plain" else ():
         prefix, kind = split_tag(label)
-        for other in needed.get(prefix, ()):
-            if (other, kind) not in known:
-                raise ValueError(
-                    f"constrained: in {scheme} the label {label} goes with {other}-{kind}, which these labels lack; "
-                    "leave constrained out"
-                )
+        other = needed.get(prefix, prefix)
+        if (other, kind) not in known:
+            raise ValueError(
+                f"constrained: in {scheme} the label {label} goes with {other}-{kind}, which these labels lack; "
+                "leave constrained out"
+            )
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIESMLU])-(.+)", re.DOTALL)
+CLOSING = ("BIOES", "BMES")  # schemes that mark the ends of spans
 _INSIDE = {"BIO": "I", "BIOES": "I", "BMES": "M"}
 
 # (type, first word, word after the last)
@@ -132,7 +133,7 @@ def follows(before: str, tag: str, *, scheme: str) -> bool:
     is_open = prefix_before in "BI"
     if prefix in "IE":
         return is_open and kind == kind_before
-    return not (is_open and scheme in ("BIOES", "BMES"))
+    return not (is_open and scheme in CLOSING)
 
 
 def _iob1(spans: Iterable[TagSpan], length: int) -> list[str]:

@@ -176,7 +176,8 @@ class TokenClassification(Task):
     ) -> Int64[np.ndarray, "known"]:
         """The labels of the known words; those between them, which the model did not see, are outside."""
         outside = np.array([label == OUTSIDE for label in self.labels])
-        whole = np.where(outside, 0.0, -np.inf if outside.any() else 0.0) * np.ones((len(place.words), 1))
+        unseen = np.where(outside, 0.0, -np.inf) if outside.any() else np.zeros(len(self.labels))
+        whole = np.tile(unseen, (len(place.words), 1))
         whole[place.known] = log_probabilities
         return best_sequence(whole, self.labels, scheme=self.scheme)[place.known]
 

@@ -46,17 +46,14 @@ def learn_tokenizer(
         counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     room = vocab_size - len(_SPECIAL)
     if kind == "characters":
-        learned = sorted(counts, key=lambda character: (-counts[character], character))[:room]
-    elif kind == "bpe":
-        learned, merges = _put_together(counts, room)
-    else:
-        learned = _word_pieces(counts, room)
-    vocabulary = {token: number for number, token in enumerate(dict.fromkeys([*_SPECIAL.values(), *learned]))}
-    if kind == "characters":
+        vocabulary = _numbered(_most_frequent(counts, room))
         backend = Backend(models.WordLevel(vocabulary, unk_token="[UNK]"))
     elif kind == "bpe":
+        learned, merges = _put_together(counts, room)
+        vocabulary = _numbered(learned)
         backend = Backend(models.BPE(vocabulary, merges, unk_token="[UNK]"))
     else:
+        vocabulary = _numbered(_word_pieces(counts, room))
         backend = Backend(models.WordPiece(vocabulary, unk_token="[UNK]"))
         backend.decoder = decoders.WordPiece(prefix="##")
     backend.normalizer, backend.pre_tokenizer = normalizer, splitter
@@ -66,9 +63,18 @@ def learn_tokenizer(
     return Tokenizer(TokenizerFiles(backend=backend, special_tokens=_SPECIAL, max_length=max_length))
 
 
+def _numbered(learned: Iterable[str]) -> dict[str, int]:
+    """The special tokens and these, with their ids."""
+    return {token: number for number, token in enumerate(dict.fromkeys([*_SPECIAL.values(), *learned]))}
+
+
+def _most_frequent(counts: Mapping[str, int], room: int) -> list[str]:
+    return sorted(counts, key=lambda character: (-counts[character], character))[:room]
+
+
 def _put_together(counts: Mapping[str, int], room: int) -> tuple[list[str], list[tuple[str, str]]]:
     """(tokens, merges) of byte-pair encoding over characters ([Sennrich 2016]); rare characters stay unknown, so that
-    at least half of the tokens are longer.
+    half of the room is left for what is longer.
 
     [Sennrich 2016]: https://arxiv.org/abs/1508.07909
     """
@@ -76,7 +82,7 @@ def _put_together(counts: Mapping[str, int], room: int) -> tuple[list[str], list
     for word, count in counts.items():
         for character in word:
             characters[character] += count
-    known = set(sorted(characters, key=lambda character: (-characters[character], character))[: max(room // 2, 1)])
+    known = set(_most_frequent(characters, max(room // 2, 1)))
     parts: Counter[str] = Counter()
     for word, count in counts.items():
         for part in "".join(character if character in known else " " for character in word).split():

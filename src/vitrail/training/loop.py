@@ -3,8 +3,9 @@
     for each epoch:  windows = epoch_windows(seed, epoch)
         for each window:  gradient of its mean loss -> clip -> step -> (average) -> (evaluate) -> (snapshot)
 
-What happens in a step depends on the step's number and the weights before it, and on nothing else; so a run that goes
-on from a snapshot is the run that was never stopped.
+What happens in a step depends on the counters and the weights before it, all of which a snapshot keeps, and on nothing
+else; so a run that goes on from one is the run that was never stopped. (Where the memory ends is not ours to say: a step
+that is too large for it is cut smaller from there on.)
 """
 
 import math
@@ -189,8 +190,9 @@ class Loop:
     def _window(self, window: np.ndarray) -> tuple[list[list[Example]], WindowLoss]:
         """The window in pieces, with its gradient in place; in smaller ones where the memory is too small.
 
-        What was added before the memory ended is thrown away, so the gradient is that of the window as ever. Several
-        processes wait for each other inside a window, so there the error is let through.
+        What was added before the memory ended is thrown away, so the gradient is that of the window as ever (dropout,
+        which is seeded by the piece, draws others). Several processes wait for each other inside a window, so there
+        the error is let through.
         """
         while True:
             cut = pieces_of(window, self.lengths, batch_tokens=self._batch_tokens, at_least=self.processes.count)
