@@ -4,8 +4,8 @@
         for each window:  gradient of its mean loss -> clip -> step -> (average) -> (evaluate) -> (snapshot)
 
 What happens in a step depends on the counters and the weights before it, all of which a snapshot keeps, and on nothing
-else; so a run that goes on from one is the run that was never stopped. (Where the memory ends is not ours to say: a step
-that is too large for it is cut smaller from there on.)
+else; so a run that goes on from one is the run that was never stopped. (Where the memory ends is not ours to say: a
+step that is too large for it is cut smaller from there on.)
 """
 
 import math
