@@ -110,6 +110,23 @@ def test_a_comparison_fails_where_it_is_too_slow_or_scores_below():
     assert "accuracy 89.00" in report.failing(worse)[0]
 
 
+@pytest.mark.parametrize(
+    ("ours", "shown", "fails"),
+    [((0.9, 0.86, 0.91), "-1.00 (-5.30 to +3.30)", False), ((0.88, 0.87, 0.89), "-2.00 (-2.00 to -2.00)", True)],
+)
+def test_a_difference_is_one_where_seeds_do_not_explain_it(ours: tuple[float, ...], shown: str, fails: bool):
+    theirs = (0.9, 0.89, 0.91)
+    name = "beside-sst2"
+    lines = [
+        {**line, "seed": seed, "machine": {"processor": "Aye", "cores": 2, "python": "3.11", "torch": "2.13"}}
+        for seed, (one, other) in enumerate(zip(ours, theirs, strict=True))
+        for line in lines_of(name, (OURS, 50.0, one), (RANDOM, 100.0, other), (GROUPED, 80.0, other))[name]
+    ]
+
+    assert f"| 3 | {100 * sum(ours) / 3:.2f} | 90.00 | 90.00 | {shown} |" in report.page({name: lines})
+    assert bool(report.failing({name: lines})) == fails
+
+
 def test_a_recipe_below_what_is_asked_fails():
     line = {"recipe": "banking77", "seed": 0, "seconds": 1.0, "metrics": {"accuracy": 0.939}}
 

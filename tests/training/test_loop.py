@@ -1,14 +1,13 @@
 """The loop learns, watches, stops and averages as it says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from training.toy import classified, encoder_with, loop_over, paired, weights
-from vitrail.api import Encoder
+from training.toy import classified, encoder_with, loop_over, out_of_memory_above, paired, weights
 from vitrail.errors import BackendError, FallbackWarning
 from vitrail.tasks import Example
 from vitrail.training.config import AveragingConfig
@@ -79,21 +78,6 @@ def test_how_a_window_is_cut_into_pieces_does_not_change_the_weights():
     loop_over(cut, classified(40), batch_tokens=12).run()
 
     torch.testing.assert_close(weights(cut), weights(whole), rtol=1e-5, atol=1e-6)
-
-
-def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, encoder: Encoder, most: int) -> list[int]:
-    """Passes of more than `most` tokens end as they do on a full device; returns the tokens of those that ran."""
-    whole, ran = encoder.task_outputs, []
-
-    def run(examples: Sequence[Example]) -> torch.Tensor:
-        tokens = sum(example.tokens for example in examples)
-        if tokens > most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        ran.append(tokens)
-        return whole(examples)
-
-    monkeypatch.setattr(encoder, "task_outputs", run)
-    return ran
 
 
 @pytest.mark.parametrize(("name", "made"), [("text-classification", classified), ("embedding", paired)])

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 import torch
 
 from training.run_toy import toy_run
-from training.toy import classified, encoder_with, loop_over, weights
-from vitrail.errors import DamagedFile
+from training.toy import classified, encoder_with, loop_over, out_of_memory_above, weights
+from vitrail.errors import DamagedFile, FallbackWarning
+from vitrail.training.loop import Loop
+from vitrail.training.records import Record
 from vitrail.training.snapshots import latest_snapshot
 
 SCRIPT = Path(__file__).with_name("run_toy.py")
@@ -98,6 +101,47 @@ def test_early_stopping_remembers_across_a_resume(tmp_path):
     assert again.resume()
 
     assert again.run().step == 8
+
+
+class _Killed(Exception): ...
+
+
+class _Killer:
+    """Ends the run at a step, as a signal would."""
+
+    def __init__(self, step: int):
+        self.at = step
+
+    def hear(self, record: Record) -> None:
+        if record["event"] == "step" and record["step"] == self.at:
+            raise _Killed
+
+    def close(self) -> None: ...
+
+
+def test_what_a_step_out_of_memory_was_cut_to_is_remembered_across_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    examples = classified(24)
+    most = max(example.tokens for example in examples) + 3
+
+    def loop(**options: object) -> Loop:
+        encoder = encoder_with("text-classification", dropout=0.3)
+        out_of_memory_above(monkeypatch, encoder, most)
+        return loop_over(encoder, examples, checkpoint_steps=2, **options)
+
+    whole, killed, again = loop(), loop(snapshots=tmp_path, listeners=[_Killer(3)]), loop(snapshots=tmp_path)
+    with pytest.warns(FallbackWarning, match="out of memory"):
+        whole.run()
+    with pytest.warns(FallbackWarning, match="out of memory"), pytest.raises(_Killed):
+        killed.run()
+    assert again.resume()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FallbackWarning)  # nothing is tried again that did not fit
+        again.run()
+
+    assert again.counters.batch_tokens == whole.counters.batch_tokens
+    assert same(weights(again.encoder), weights(whole.encoder))
 
 
 def test_a_damaged_snapshot_is_refused_by_name(tmp_path):

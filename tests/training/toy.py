@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from vitrail.api import Encoder
@@ -63,6 +64,21 @@ def loop_over(encoder: Encoder, train: Sequence[Example], **options: object) -> 
         optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **rates}),
         **options,
     )
+
+
+def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, encoder: Encoder, most: int) -> list[int]:
+    """Passes of more than `most` tokens end as they do on a full device; returns the tokens of those that ran."""
+    whole, ran = encoder.task_outputs, []
+
+    def run(examples: Sequence[Example]) -> torch.Tensor:
+        tokens = sum(example.tokens for example in examples)
+        if tokens > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        ran.append(tokens)
+        return whole(examples)
+
+    monkeypatch.setattr(encoder, "task_outputs", run)
+    return ran
 
 
 def weights(encoder: Encoder) -> dict[str, torch.Tensor]:
