@@ -6,7 +6,8 @@ from torch import Tensor
 
 from strategies import numbers
 from vitrail.layers.dropout import Dropout, kept
-from vitrail.layers.kernels import fused
+from vitrail.layers.kernels import fused, reference
+from vitrail.layers.kernels.recorded import _layout
 from vitrail.layers.packing import Packing
 
 
@@ -47,6 +48,27 @@ def test_gradients_through_dropped_weights_are_those_of_the_same_draw(lengths: l
         return fused(query, key, value, packing, scale=0.4, dropout=0.4)
 
     assert torch.autograd.gradcheck(attend, tensors)
+
+
+def test_sequences_of_like_length_share_a_rectangle_and_others_have_their_own():
+    layout = _layout((100, 3, 96, 0, 2), 2)
+    stream = numbers(201, 2, 3, seed=1)
+
+    assert layout.shapes == ((4, 100), (4, 3))
+    assert torch.equal(layout.back(layout.into(stream), stream), stream)
+    assert [mask is not None and int(mask.isinf().sum()) for mask in layout.masks] == [2 * 4, 2 * 1]
+
+
+@pytest.mark.parametrize("lengths", [(100, 3, 96, 0, 2), (1, 7, 7, 4), (5,), (0, 0)])
+def test_filled_up_or_not_the_context_and_the_gradients_are_those_of_the_reference(lengths: tuple[int, ...]):
+    packing = Packing.of(lengths)
+    tensors = tuple(numbers(packing.num_tokens, 2, 3, seed=seed).requires_grad_() for seed in (1, 2, 3))
+    outer = numbers(packing.num_tokens, 2, 3, seed=4)
+
+    found, wanted = (kernel(*tensors, packing, scale=0.4) for kernel in (fused, reference))
+
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.autograd.grad(found, tensors, outer), torch.autograd.grad(wanted, tensors, outer))
 
 
 def test_sequences_too_long_to_keep_their_weights_take_the_other_way_with_the_same_gradients():

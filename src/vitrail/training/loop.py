@@ -11,13 +11,14 @@ step that is too large for it is cut smaller from there on.)
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from vitrail.api import Encoder
 from vitrail.errors import BackendError, FallbackWarning
@@ -37,6 +38,7 @@ from vitrail.training.records import Listener, Record
 from vitrail.training.schedule import as_steps, learning_rate_factor
 from vitrail.training.sharding import divided_like, gathered
 from vitrail.training.snapshots import Snapshot, latest_snapshot, write_snapshot
+from vitrail.training.table_gradient import kept_table_gradient
 
 
 @dataclass(kw_only=True)
@@ -98,6 +100,7 @@ class Loop:
         self.optimizer = build_optimizer(encoder, optimizer)
         kind = averaging or AveragingConfig()
         self.averaging = Averaging(trained_parameters(encoder), ema=kind.ema, last_k=kind.last_epochs)
+        self._kept: Set[nn.Parameter] = frozenset()  # whose gradient is kept from step to step
         half = training.precision == "bfloat16"
         self.gradients = GradientMaker(
             encoder=encoder,
@@ -123,7 +126,7 @@ class Loop:
 
     def run(self) -> Counters:
         """Train to the end; returns where it came to."""
-        with own_randomness():
+        with own_randomness(), kept_table_gradient(self.encoder, sharded=self.processes.sharded) as self._kept:
             self.encoder.train()
             while (reason := self._finished()) is None:
                 self._epoch()
@@ -169,7 +172,7 @@ class Loop:
             clip_gradients(self.optimizer.parameters, self.rates.clip, norm)
         factor = self._factor(at.step)
         self.optimizer.step(factor)
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(self._kept)
         self.averaging.after_step()
         at.step += 1
         at.window += 1
@@ -215,7 +218,7 @@ class Loop:
                 f"out of memory on {self.encoder.device} in training with the {tokens} tokens of one row (row "
                 f"{longest[0].row}); set training.max_length or take a smaller model: {refused:.200}"
             )
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(self._kept)
         if self.encoder.device.type == "cuda":
             torch.cuda.empty_cache()
         self.counters.batch_tokens = less = max(tokens // 2, 1)

@@ -8,7 +8,7 @@ muon   orthogonalised momentum for the matrices inside layers, for training from
 [Jordan 2024]: https://kellerjordan.github.io/posts/muon/
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import cast
 
 import torch
@@ -59,9 +59,13 @@ class Optimizer:
                 group["lr"] = rate * factor
             part.step()
 
-    def zero_grad(self) -> None:
-        for part in self._parts:
-            part.zero_grad()
+    def zero_grad(self, in_place: Set[nn.Parameter] = frozenset()) -> None:
+        """Drop all gradients; those of `in_place` stay, as zeros."""
+        for parameter in self._names:
+            if parameter in in_place and parameter.grad is not None:
+                parameter.grad.zero_()
+            else:
+                parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
         """Tensors to be saved, as `name of the parameter|name of the value`; `load` takes them."""
