@@ -1,7 +1,7 @@
 """Every recipe: what is run, with which seeds, by which metric it is judged, and what must be reached."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ Run = Callable[[int, Path], dict[str, Any]]  # (seed, folder of the run) -> metr
 
 
 def _training(name: str, *, pretrained: bool = False, draws: bool = False, baselines: bool = False) -> Run:
-    """NAME.yaml with a seed. pretrained: it begins with the model of pretraining/NAME.yaml, on the same training rows.
-    draws: the seed also draws the training rows. baselines: score them on the test data.
+    """NAME.yaml with a seed. pretrained: it begins with the model of pretraining/NAME.yaml, on the same training rows;
+    seeds share it. draws: the seed also draws the training rows. baselines: score them on the test data.
     """
 
     def run(seed: int, folder: Path) -> dict[str, Any]:
@@ -22,10 +22,11 @@ def _training(name: str, *, pretrained: bool = False, draws: bool = False, basel
 
         overrides = [f"training.seed={seed}", *([f"data.seed={seed}"] if draws else [])]
         if pretrained:
-            overrides += _parts(FOLDER / f"{name}.yaml", overrides, folder.with_name(f"{folder.name}-data"))
-            before = folder.with_name(f"{folder.name}-pretraining")
-            result = vitrail.train(FOLDER / "pretraining" / f"{name}.yaml", before, overrides=overrides)
-            overrides.append(f"model.name={result.model}")
+            before = folder.with_name("pretraining")
+            parts = _parts(FOLDER / f"{name}.yaml", folder.with_name("data"))
+            if not before.exists():
+                vitrail.train(FOLDER / "pretraining" / f"{name}.yaml", before, overrides=parts)
+            overrides += [*parts, f"model.name={before / 'model'}"]
         result = vitrail.train(FOLDER / f"{name}.yaml", folder, overrides=overrides)
         assert result.test is not None
         metrics: dict[str, Any] = dict(result.test)
@@ -34,15 +35,15 @@ def _training(name: str, *, pretrained: bool = False, draws: bool = False, basel
     return run
 
 
-def _parts(config: Path, overrides: Sequence[str], folder: Path) -> list[str]:
+def _parts(config: Path, folder: Path) -> list[str]:
     """The rows of a training, parted into files, so that two trainings keep the same rows for the test."""
     from vitrail.tasks import TASKS
     from vitrail.training.config_files import read_config
     from vitrail.training.datasets import read_data
 
-    read = read_config(config, overrides)
+    read = read_config(config)
     data = read_data(read.data, TASKS[read.task.name].roles)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for part in ("train", "validation", "test"):
         file = folder / f"{part}.jsonl"
@@ -98,6 +99,7 @@ RECIPES: Mapping[str, Recipe] = {
         run=_training("chnsenticorp", pretrained=True, baselines=True),
         metric="accuracy",
         above="TF-IDF of characters + LR",
+        seeds=(0, 1, 2),
     ),
     "resume-ner-zh": Recipe(
         about="Chinese names in résumés, from an encoder built from nothing",
