@@ -36,7 +36,7 @@ lint: $(STAMPS)/test
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-all: lint
 	$(BIN)/python -m pytest
