@@ -91,7 +91,7 @@ class Inference:
             if parameter.device.type != "cpu" or dtypes not in ({torch.float32}, {torch.float16}):
                 return f"the model is in {str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
         if not is_built():
-            return "it was not built: there was no C++ compiler, or no x86-64, when vitrail was installed"
+            return "it was not built: when vitrail was installed there was no C++ compiler, or neither x86-64 nor Arm"
         try:
             has = instruction_set()
         except BackendError as error:

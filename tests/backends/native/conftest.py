@@ -8,7 +8,7 @@ import pytest
 from vitrail.backends.native import FLOAT16_NEEDS, instruction_set, is_built
 from vitrail.errors import BackendError
 
-NAMES = ("avx512fp16", "avx512bf16", "avx512vnni", "avxvnni", "avx2")
+NAMES = ("avx512fp16", "avx512bf16", "avx512vnni", "avxvnni", "avx2", "neondot")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

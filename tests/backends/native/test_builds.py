@@ -1,4 +1,4 @@
-"""The same sources built two other ways: under the sanitizers, and with AVX-VNNI's kernels in AVX-512's encoding."""
+"""The same sources built other ways: under the sanitizers, for Arm, and AVX-VNNI's kernels in AVX-512's encoding."""
 
 import os
 import shutil
@@ -18,13 +18,43 @@ pytestmark = [
 ]
 
 
-def build(folder: Path, option: str) -> None:
-    subprocess.run(["cmake", "-S", str(ROOT), "-B", str(folder), f"-D{option}=ON"], check=True, capture_output=True)
+ARM = "aarch64-linux-gnu"
+
+
+def build(folder: Path, *options: str) -> None:
+    subprocess.run(
+        ["cmake", "-S", str(ROOT), "-B", str(folder), *(f"-D{option}" for option in options)],
+        check=True,
+        capture_output=True,
+    )
     subprocess.run(["cmake", "--build", str(folder), "--parallel", "2"], check=True, capture_output=True)
 
 
+def run_the_tests(isa: str, replace_library: str) -> subprocess.CompletedProcess[str]:
+    """The tests of what the engine gives, in a process of its own in which another library is loaded."""
+    tests = ["-q", "-k", isa, "-o", "addopts=--import-mode=importlib", "tests/backends/native/test_results.py"]
+    script = (
+        "import sys, pathlib, pytest\n"
+        "from vitrail.backends.native import engine, library\n"
+        f"{replace_library}\n"
+        f"sys.exit(pytest.main({tests}))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *sys.path])},
+    )
+
+
+def check(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "passed" in done.stdout
+
+
 def test_the_sanitizers_find_nothing(tmp_path: Path):
-    build(tmp_path, "VITRAIL_SANITIZE")
+    build(tmp_path, "VITRAIL_SANITIZE=ON")
 
     done = subprocess.run([str(tmp_path / "sanitize_driver")], capture_output=True, text=True)
 
@@ -34,21 +64,26 @@ def test_the_sanitizers_find_nothing(tmp_path: Path):
 @pytest.mark.skipif(not is_built() or "avx512" not in instruction_set(), reason="needs a processor with AVX512-VNNI")
 def test_the_kernels_for_avx_vnni_pass_the_same_tests(tmp_path: Path):
     """This processor may lack AVX-VNNI, whose kernels would then never run."""
-    build(tmp_path, "VITRAIL_EVEX_DOT")
-    tests = ["-q", "-k", "avxvnni", "-o", "addopts=--import-mode=importlib", "tests/backends/native/test_results.py"]
-    script = (
-        "import sys, pathlib, pytest, vitrail.backends.native.library as library\n"
-        f"library._file = lambda: pathlib.Path({str(tmp_path)!r}) / 'vitrail_native.so'\n"
-        f"sys.exit(pytest.main({tests}))\n"
-    )
+    build(tmp_path, "VITRAIL_EVEX_DOT=ON")
 
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    check(run_the_tests("avxvnni", f"library._file = lambda: pathlib.Path({str(tmp_path)!r}) / 'vitrail_native.so'"))
 
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "passed" in done.stdout
+
+@pytest.mark.timeout(1500)
+def test_the_kernels_for_arm_pass_the_same_tests_under_emulation(tmp_path: Path):
+    """Python and torch stay on this processor; each call goes to the engine in an emulator."""
+    missing = [name for name in (f"{ARM}-g++", "qemu-aarch64") if not shutil.which(name)]
+    if missing:
+        pytest.fail(f"this test needs {' and '.join(missing)}: install the packages g++-{ARM} and qemu-user (Debian)")
+    system = ("CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64", f"CMAKE_CXX_COMPILER={ARM}-g++")
+    build(tmp_path, *system, "VITRAIL_REMOTE=ON")
+    emulated = ["qemu-aarch64", "-L", f"/usr/{ARM}", str(tmp_path / "remote_engine")]
+
+    check(
+        run_the_tests(
+            "neondot",
+            "from backends.native.remote import Remote\n"
+            f"remote = Remote({emulated})\n"
+            "library.library = engine.library = lambda: remote",
+        )
+    )

@@ -13,10 +13,13 @@ from vitrail.backends.native import instruction_set, is_built
 
 ROOT = Path(__file__).parents[3]
 HAS_COMPILER = any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "c++", "g++", "clang++"))
-ON_X86 = platform.machine() in ("x86_64", "AMD64")
+HAS_ENGINE = platform.machine() in ("x86_64", "AMD64") or (platform.machine(), platform.system()) == (
+    "aarch64",
+    "Linux",
+)
 
 
-@pytest.mark.skipif(not (HAS_COMPILER and ON_X86), reason="no C++ compiler for x86-64 here, so no native engine")
+@pytest.mark.skipif(not (HAS_COMPILER and HAS_ENGINE), reason="no C++ compiler for x86-64 or Arm here, so no engine")
 def test_the_engine_was_built_as_a_compiler_exists():
     assert is_built()
     assert instruction_set() in NAMES

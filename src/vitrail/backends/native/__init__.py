@@ -1,4 +1,4 @@
-"""The native engine: the same model in C++, for processors with AVX2 or more, in float32, float16 and int8.
+"""The native engine: the same model in C++, for x86-64 with AVX2 or more and for Arm, in float32, float16 and int8.
 
 The one idea: a chunk of whole sequences goes through all layers on one thread, in memory that stays in its cache, and
 nothing waits for anything. The C++ lies in `cpp/` (read engine.h, then encode.inl); it is compiled when vitrail is

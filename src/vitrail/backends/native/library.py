@@ -103,7 +103,10 @@ def is_built() -> bool:
 
 
 def instruction_set() -> str:
-    """What runs: "avx512fp16", "avx512bf16", "avx512vnni", "avxvnni" or "avx2". A `BackendError` says why none does."""
+    """What runs: "avx512fp16", "avx512bf16", "avx512vnni", "avxvnni", "avx2", or on Arm "neondot".
+
+    A `BackendError` says why none does.
+    """
     name = library().vt_isa()
     if name is None:
         raise BackendError(f"{last_error()}. The torch path runs on any processor")
@@ -122,7 +125,7 @@ def library() -> ctypes.CDLL:
     if file is None:
         raise BackendError(
             "the native engine was not built when vitrail was installed; install vitrail again where a C++ compiler "
-            "is found (on x86-64), or use the torch path"
+            "is found (on x86-64, or on Arm under Linux), or use the torch path"
         )
     try:
         loaded = ctypes.CDLL(str(file))

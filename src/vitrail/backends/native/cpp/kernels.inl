@@ -2,7 +2,11 @@
 //
 // Everything here lies in an anonymous namespace and uses nothing of the standard library but fixed-size integers: a
 // function with a common name, compiled with AVX-512, could otherwise be the copy that the linker keeps for all.
+#ifdef __aarch64__
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 #include <stdint.h>
 
 #include "model.h"

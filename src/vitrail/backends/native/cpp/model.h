@@ -146,7 +146,8 @@ inline Encode encode_of(const Kernels& kernels, int32_t precision) {
     return precision == VT_INT8 ? kernels.int8 : precision == VT_FLOAT16 ? kernels.float16 : kernels.float32;
 }
 
-extern const Kernels avx512fp16, avx512bf16, avx512vnni, avxvnni, avx2;
+extern const Kernels avx512fp16, avx512bf16, avx512vnni, avxvnni, avx2;  // on x86-64
+extern const Kernels neondot;                                            // on Arm
 
 inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 

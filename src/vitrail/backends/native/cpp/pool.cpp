@@ -1,12 +1,19 @@
 // One mutex and two conditions for those who sleep: workers wait for a new round, the caller for the last worker of it.
 #include "pool.h"
 
-#include <immintrin.h>
-
 #include <chrono>
 
 namespace vt {
 namespace {
+
+// Tells the processor that this is a loop that waits.
+void pause() {
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#else
+    asm volatile("yield");
+#endif
+}
 
 // As long as what Python does between two short texts, and no burden for anybody.
 constexpr std::chrono::microseconds moment{1000};
@@ -19,7 +26,7 @@ bool soon(Done done) {
     do {
         for (int i = 0; i < pauses; i++) {
             if (done()) return true;
-            _mm_pause();
+            pause();
         }
         std::this_thread::yield();
     } while (std::chrono::steady_clock::now() < end);
@@ -93,7 +100,7 @@ void Barrier::wait() {
     }
     for (int spin = 0; phase_.load(std::memory_order_acquire) == phase; spin++) {
         if (spin < spins)
-            _mm_pause();
+            pause();
         else
             std::this_thread::yield();
     }

@@ -27,8 +27,8 @@ static void normalize(const vt_sizes& sizes, const float* row, int size, int wid
     }
 }
 
-// A row becomes whole numbers 0 … 255 with x ≈ scale · q + low, low its smallest value. Infinity and NaN make the scale
-// NaN, so that no bad number is lost.
+// A row becomes whole numbers with x ≈ scale · q + low, its smallest value 0 and its largest 255 (or each of them less
+// by V::zero_point, and `low` what 0 stands for). Infinity and NaN make the scale NaN, so that no bad number is lost.
 static void quantise(const float* row, int size, V::Quantised* out, float& scale, float& low) {
     F least = V::load(row), most = least, nothing = V::zero();
     for (int k = 0; k < size; k += V::lanes) {
@@ -37,11 +37,11 @@ static void quantise(const float* row, int size, V::Quantised* out, float& scale
         most = V::max(most, x);
         nothing = V::fma(x, V::zero(), nothing);  // 0, or NaN if any x is not finite
     }
-    low = V::smallest(least);
-    const float range = V::largest(most) - low;
+    const float smallest = V::smallest(least), range = V::largest(most) - smallest;
     scale = range / 255.0f + V::sum(nothing);
+    low = smallest + V::zero_point * scale;
     const float steps = range > 0.0f ? 255.0f / range : 0.0f;
-    const F over = V::all(steps), offset = V::all(-low * steps);
+    const F over = V::all(steps), offset = V::all(-smallest * steps);
     for (int k = 0; k < size; k += V::lanes) V::store_quantised(out + k, V::fma(V::load(row + k), over, offset));
 }
 

@@ -17,6 +17,7 @@ struct V {
 #endif
     // A tile of 6 rows × 2 vectors: 12 sums, 2 weights and 1 activation in 16 registers.
     static constexpr int lanes = 8, rows = 6, vectors = 2;
+    static constexpr float zero_point = 0.0f;  // what a quantised activation is less by
 
     VT_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
     VT_INLINE void store(float* p, F v) { _mm256_storeu_ps(p, v); }

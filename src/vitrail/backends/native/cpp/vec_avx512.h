@@ -9,6 +9,7 @@ struct V {
     using Weight = int8_t;
     // A tile of 6 rows × 4 vectors: 24 sums, 4 weights and 1 activation fill the 32 registers.
     static constexpr int lanes = 16, rows = 6, vectors = 4, group = 4;
+    static constexpr float zero_point = 0.0f;  // what a quantised activation is less by
 
     VT_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
     VT_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
