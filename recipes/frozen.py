@@ -8,14 +8,15 @@ import numpy as np
 
 def banking77_few(seed: int, folder: Path) -> dict[str, Any]:
     """MTEB's protocol: a draw of 8 questions per label, logistic regression on their vectors, the whole test set."""
-    return _banking77(per_label=8, seed=seed)
+    return _banking77(per_label=8, seed=seed, vectors=folder.with_name("vectors"))
 
 
 def banking77_full(seed: int, folder: Path) -> dict[str, Any]:
-    return _banking77(per_label=None, seed=seed)
+    return _banking77(per_label=None, seed=seed, vectors=folder.with_name("vectors"))
 
 
-def _banking77(*, per_label: int | None, seed: int) -> dict[str, Any]:
+def _banking77(*, per_label: int | None, seed: int, vectors: Path) -> dict[str, Any]:
+    """vectors: a file that keeps them from draw to draw."""
     from sklearn.linear_model import LogisticRegression
 
     import vitrail
@@ -32,7 +33,8 @@ def _banking77(*, per_label: int | None, seed: int) -> dict[str, Any]:
     rows = read_data(config, TASKS["text-classification"].roles)
     encoder = vitrail.load()
     train, test = (
-        encoder.embed([row["text"] for row in some], show_progress=False) for some in (rows.train, rows.test)
+        encoder.embed([row["text"] for row in some], show_progress=False, cache=vectors)
+        for some in (rows.train, rows.test)
     )
     # the protocol's own strength for few rows; many rows need less of it
     regression = LogisticRegression(C=1.0 if per_label else 10.0, max_iter=1000)
