@@ -107,8 +107,9 @@ def test_a_folder_that_is_in_use_is_refused_and_resume_wants_the_same_run(data, 
         vitrail.train(config, tmp_path / "other", resume=True)
 
 
-def test_a_resumed_run_leaves_the_log_of_one_that_was_not_stopped(data, tmp_path):
-    config = configuration(data, epochs=2)
+@pytest.mark.parametrize("token_dropout", [0.0, 0.4])
+def test_a_resumed_run_leaves_the_log_of_one_that_was_not_stopped(data, tmp_path, token_dropout):
+    config = configuration(data, epochs=2, token_dropout=token_dropout)
     whole = vitrail.train(config, tmp_path / "whole")
     vitrail.train(config, tmp_path / "cut")
     log = tmp_path / "cut" / "log.jsonl"

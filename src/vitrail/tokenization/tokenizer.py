@@ -74,6 +74,11 @@ class Tokenizer:
         """Special tokens added around one text, or around a pair."""
         return (self._pair if pair else self._single).num_special
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Of the special tokens that are put around texts."""
+        return frozenset(id for each in (self._single, self._pair) for piece in each.pieces for id in piece.tolist())
+
     def token(self, id: int) -> str:
         """The text of one token of the vocabulary, without the marks of a word's beginning or middle."""
         return self._backend.decode([id], skip_special_tokens=False).removeprefix("##").strip()

@@ -86,7 +86,8 @@ class TrainingConfig(Section):
     step of more is run in pieces, with the same gradient. evaluate_steps, checkpoint_steps: None means every epoch.
     watch: a metric of the task or "loss"; None is the task's first. patience: stop after so many evaluations without a
     better one. keep: which weights become the model of the run. probe_rows: of the training data, scored as the
-    validation data is. dropout: one probability for every place that drops, None as the model says.
+    validation data is. dropout: one probability for every place that drops, None as the model says. token_dropout: of
+    each token to be hidden while training (word dropout), anew in every epoch.
     shard: divide weights, gradients and the optimiser's memory among the processes that torchrun starts.
     """
 
@@ -98,6 +99,7 @@ class TrainingConfig(Section):
     group_by_length: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     dropout: Share | None = None
+    token_dropout: Share = 0.0
     evaluate_steps: Count | None = None
     checkpoint_steps: Count | None = None
     keep_checkpoints: Count = 1

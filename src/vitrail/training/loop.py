@@ -39,6 +39,7 @@ from vitrail.training.schedule import as_steps, learning_rate_factor
 from vitrail.training.sharding import divided_like, gathered
 from vitrail.training.snapshots import Snapshot, latest_snapshot, write_snapshot
 from vitrail.training.table_gradient import kept_table_gradient
+from vitrail.training.token_dropout import TokenDropout
 
 
 @dataclass(kw_only=True)
@@ -93,6 +94,7 @@ class Loop:
         self.counters = Counters()
         self.lengths = np.array([example.tokens for example in self.train], dtype=np.int64)
         self.draws = type(self.task).draw is not Task.draw
+        self.token_dropout = self._token_dropout(training.token_dropout)
         self.validation = [self._drawn(example, epoch=0) for example in validation]
         self.steps_per_epoch = steps_of(len(self.train), training.batch_size)
         self.total_steps = training.steps or training.epochs * self.steps_per_epoch
@@ -199,7 +201,7 @@ class Loop:
         """
         while True:
             cut = pieces_of(window, self.lengths, batch_tokens=self._batch_tokens, at_least=self.processes.count)
-            pieces = [[self._drawn(self.train[row], self.counters.epoch) for row in piece] for piece in cut]
+            pieces = [[self._trained(self.train[row], self.counters.epoch) for row in piece] for piece in cut]
             try:
                 return pieces, self.gradients.window(pieces, self.counters.step)
             except torch.OutOfMemoryError as error:
@@ -312,6 +314,17 @@ class Loop:
 
     def _drawn(self, example: Example, epoch: int) -> Example:
         return self.task.draw(example, draw_generator(self.options.seed, epoch, example.row)) if self.draws else example
+
+    def _trained(self, example: Example, epoch: int) -> Example:
+        """The row as the model sees it in training."""
+        if self.token_dropout is None:
+            return self._drawn(example, epoch)
+        return self.token_dropout.hide(example, draw_generator(self.options.seed, epoch, example.row))
+
+    def _token_dropout(self, probability: float) -> TokenDropout | None:
+        if probability and self.draws:
+            raise ValueError(f"training.token_dropout: {self.task.name} hides tokens itself; leave it out")
+        return TokenDropout.of(self.encoder.need_tokenizer(), probability) if probability else None
 
     def _factor(self, step: int) -> float:
         return learning_rate_factor(
