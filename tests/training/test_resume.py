@@ -144,6 +144,21 @@ def test_what_a_step_out_of_memory_was_cut_to_is_remembered_across_a_resume(
     assert same(weights(again.encoder), weights(whole.encoder))
 
 
+def test_muons_momentum_is_remembered_across_a_resume(tmp_path: Path):
+    def loop(**options: object) -> Loop:
+        encoder = encoder_with("text-classification", dropout=0.3)
+        return loop_over(encoder, classified(24), name="muon", checkpoint_steps=2, **options)
+
+    whole, killed, again = loop(), loop(snapshots=tmp_path, listeners=[_Killer(3)]), loop(snapshots=tmp_path)
+    whole.run()
+    with pytest.raises(_Killed):
+        killed.run()
+    assert again.resume()
+    again.run()
+
+    assert same(weights(again.encoder), weights(whole.encoder))
+
+
 def test_a_damaged_snapshot_is_refused_by_name(tmp_path):
     toy_run(tmp_path)
     (tmp_path / f"step-{STEPS:08d}" / "optimizer.safetensors").write_bytes(b"cut")

@@ -1,11 +1,10 @@
 """The optimisers, as one object whose state has names and can be saved as plain tensors.
 
 adamw  Adam with decoupled weight decay ([Loshchilov 2019]), fused where torch has it
-muon   orthogonalised momentum for the matrices inside layers, for training from nothing ([Jordan 2024]); AdamW for the
-       rest. Its updates are scaled to AdamW's size, so one learning rate serves both.
+muon   orthogonalised momentum for the matrices inside layers, for training from nothing (muon.py); AdamW for the rest.
+       Its updates are scaled to AdamW's size, so one learning rate serves both.
 
 [Loshchilov 2019]: https://arxiv.org/abs/1711.05101
-[Jordan 2024]: https://kellerjordan.github.io/posts/muon/
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -14,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vitrail.training.muon import Muon
 from vitrail.training.parameter_groups import ParameterGroup
 from vitrail.training.sharding import divided_like, whole
 
@@ -21,7 +21,7 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 class Optimizer:
-    """One step over all groups, by one or two optimisers of torch."""
+    """One step over all groups, by one or two optimisers."""
 
     def __init__(
         self,
@@ -43,9 +43,7 @@ class Optimizer:
         if by_adamw:
             self._parts.append(torch.optim.AdamW(_torch_groups(by_adamw), betas=betas, eps=epsilon, fused=True))
         if by_muon:
-            self._parts.append(
-                torch.optim.Muon(_torch_groups(by_muon), momentum=momentum, adjust_lr_fn="match_rms_adamw")
-            )
+            self._parts.append(Muon(_torch_groups(by_muon), momentum=momentum))
         self._rates = [[group["lr"] for group in part.param_groups] for part in self._parts]
 
     @property
