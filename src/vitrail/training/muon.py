@@ -6,8 +6,8 @@
     W ← (1 − η λ) W − 0.2 η √max(rows, columns) X    ([Liu 2025]: as large as a step of AdamW)
 
 Matrices of one shape go through the products together, in bfloat16 on a GPU and as they are on a CPU. torch has this
-optimiser too, in bfloat16 on every device and one matrix after the other: for a small encoder, on a CPU that does not
-multiply bfloat16, that is three quarters of a step.
+optimiser too, in bfloat16 on every device and one matrix after the other: on a CPU that does not multiply bfloat16 that
+takes longer than all the rest of a small encoder's step.
 
 [Jordan 2024]: https://kellerjordan.github.io/posts/muon/
 [Liu 2025]: https://arxiv.org/abs/2502.16982
