@@ -25,7 +25,8 @@ _HEAD = """# Recipes
 
 Written by `python -m recipes` from `recipes/results.jsonl`; do not edit. Scores are those of the test data, × 100, as
 mean ± standard deviation over the seeds. No test score chose any weights; where a recipe has no validation data (the
-Banking77 runs), or was tried with several settings (résumés), test scores of earlier tries had a part in the settings.
+Banking77 runs), or was tried with several settings (résumés, Chinese reviews, spam), test scores of earlier tries had a
+part in the settings.
 Times are of the whole run, whatever else ran on the machine: reading and checking the data, training, scoring.
 """
 
