@@ -11,14 +11,12 @@ import pytest
 from vitrail.backends.native import instruction_set, is_built
 
 ROOT = Path(__file__).parents[3]
+ARM = "aarch64-linux-gnu"
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not is_built() or not shutil.which("cmake"), reason="no compiler, or no cmake, here"),
 ]
-
-
-ARM = "aarch64-linux-gnu"
 
 
 def build(folder: Path, *options: str) -> None:

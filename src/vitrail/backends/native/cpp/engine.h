@@ -87,7 +87,8 @@ typedef struct vt_engine vt_engine;
 VT_API int32_t vt_version(void);
 
 // The instruction set that runs, "avx512fp16", "avx512bf16", "avx512vnni", "avxvnni", "avx2", or on Arm "neondot": the best
-// this processor has, or what VITRAIL_ISA names. NULL when the processor has none of them or lacks the one named; vt_last_error says which.
+// this processor has, or what VITRAIL_ISA names. NULL when the processor has none of them or lacks the one named;
+// vt_last_error says which.
 VT_API const char* vt_isa(void);
 
 // A new engine, or NULL. `layers` has sizes->num_layers entries; `threads` includes the caller's. VT_FLOAT16 runs on
