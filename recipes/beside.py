@@ -91,12 +91,16 @@ COMPARISONS = {
 
 
 def run(name: str, folder: Path, seeds: int | None = None) -> list[dict[str, Any]]:
-    """A line per contestant and seed, in an order that is drawn for each seed. seeds: None for those it has."""
+    """A line per contestant and seed, in an order that is drawn for each seed. seeds: None for those it has.
+
+    The Trainer that groups by length runs in the first seed: its time is shown, and nothing is decided by it.
+    """
     comparison, results = COMPARISONS[name], []
     train, test = _rows(comparison)
     for seed in comparison.seeds if seeds is None else range(seeds):
         start = _start(comparison, train, folder / f"start-{seed}", seed)
-        for contestant in random.Random(seed).sample((OURS, RANDOM, GROUPED), 3):
+        contestants = (OURS, RANDOM) if results else (OURS, RANDOM, GROUPED)
+        for contestant in random.Random(seed).sample(contestants, len(contestants)):
             trained = folder / f"{contestant}-{seed}"
             if contestant == OURS:
                 seconds = _ours(comparison, train, start, trained, seed)
@@ -112,9 +116,9 @@ def run(name: str, folder: Path, seeds: int | None = None) -> list[dict[str, Any
 
 
 def ratios(lines: Sequence[dict[str, Any]], contestant: str) -> float:
-    """Our time as a share of the contestant's: the median over the seeds."""
+    """Our time as a share of the contestant's: the median over the seeds that it has."""
     seconds = {(line["contestant"], line["seed"]): line["seconds"] for line in lines}
-    seeds = {line["seed"] for line in lines}
+    seeds = [seed for who, seed in seconds if who == contestant]
     return statistics.median(seconds[OURS, seed] / seconds[contestant, seed] for seed in seeds)
 
 
