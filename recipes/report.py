@@ -73,7 +73,8 @@ def page(last: Last) -> str:
         "by the same code. Scores are means over the seeds. The difference to the Trainer (random order) is taken in a",
         "seed and shown with the 95 % interval of its mean: it is significant where the interval leaves 0 out. Time is",
         "that of tokenising and training; ratios are taken in a seed, and their median is shown. The Trainer that",
-        "groups by length need not have run in every seed.",
+        "groups by length need not have run in every seed. Without dropout, and with rows in one order, both take the",
+        "same steps (`tests/training/test_beside_transformers.py`); what is left is chance: the order, and what drops.",
         "",
         "| what | metric | seeds | vitrail | Trainer | Trainer, grouped | difference | seconds | × Trainer's time "
         "| × grouped |",
