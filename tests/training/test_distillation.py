@@ -183,11 +183,11 @@ def test_a_pruned_student_comes_nearer_to_its_teacher():
     loop_over(teacher, examples, epochs=4).run()
     student = prune(teacher, layers=[0])
     distillation = taught(student, teacher, task=0, hidden=1)
-    before = float(terms(distillation, examples))
+    before = terms(distillation, examples).item()
 
     loop_over(student, examples, distillation=distillation, epochs=4).run()
 
-    assert float(terms(distillation, examples)) < before / 2
+    assert terms(distillation, examples).item() < before / 2
 
 
 @pytest.mark.parametrize(
