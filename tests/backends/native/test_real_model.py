@@ -50,5 +50,5 @@ def test_float32_equals_the_torch_path(
 def test_int8_keeps_the_directions(isa: str, encoder: vitrail.Encoder, batch: tuple[Tensor, Packing], expected: Tensor):
     found = cosines(NativeEngine(encoder.model, "int8", 2).run(*batch), expected, batch[1])
 
-    assert found.mean() >= 0.999
+    assert found.mean() >= (0.9985 if isa == "avx2" else 0.999)  # its weights have wider steps: see pack.cpp
     assert found.min() >= 0.995

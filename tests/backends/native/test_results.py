@@ -124,6 +124,18 @@ def test_windows_over_texts_of_any_length(
     check(random_model(spec), "float32", packing, threads=2)
 
 
+@pytest.mark.parametrize("signs", ["all", "runs of four"])
+def test_weights_of_one_sign_overflow_nothing(isa: str, signs: str):
+    """The largest sums that int8 products can come to, where they are added in 16 bits."""
+    model = random_model(bert_spec())
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.startswith("layers") and weight.ndim == 2:
+                sign = 1 - 2 * (torch.arange(weight.shape[1]) // 4 % 2) if signs == "runs of four" else 1
+                weight.copy_(weight.abs() * sign)
+    check(model, "int8", Packing.of([50, 7, 33]), threads=1)
+
+
 def test_a_sequence_is_not_affected_by_its_neighbours_or_the_threads(isa: str, precision: str):
     model = random_model(bert_spec())
     packing = Packing.of([40, 3, 0, 200, 1, 17, 90, 300])

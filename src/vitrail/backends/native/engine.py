@@ -40,7 +40,8 @@ class NativeEngine:
     """Runs one model. The weights are packed when the engine is made: later changes of them do not reach it.
 
     float32 differs from the model by rounding. int8 quantises the inputs of every product per token and the weights per
-    output; softmax, normalisations and the residual stream stay in float32. Attention's two products round their inputs
+    output, in wider steps on AVX2 without VNNI (pack.cpp); softmax, normalisations and the residual stream stay in
+    float32. Attention's two products round their inputs
     to float16 (AVX512-FP16) or bfloat16 (AVX512-BF16) where the processor multiplies those; elsewhere they too stay in
     float32. float16 (AVX512-FP16 alone) rounds the inputs of every product and its weights; at most 64 products are
     summed in float16, what follows in float32.

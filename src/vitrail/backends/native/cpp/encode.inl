@@ -5,7 +5,7 @@ template <class Precision>
 static void encode(const Model& model, const Chunk& chunk, const Activations& s, const Scratch& t, const Team& team) {
     const vt_sizes& sizes = model.sizes;
     const int rows = chunk.rows, hidden_width = model.hidden_width, wide_width = model.wide_width;
-    const bool pre_norm = sizes.pre_norm, gated = sizes.gated;
+    const bool pre_norm = sizes.pre_norm;
     const int64_t from = team.from(rows), to = team.to(rows);
     // What products read: these floats, or in int8 and float16 copies of them, which follow one another in one place.
     const Rows hidden = Precision::input(s, pre_norm ? s.normed : s.hidden), context = Precision::input(s, s.qkv),
@@ -64,9 +64,9 @@ static void encode(const Model& model, const Chunk& chunk, const Activations& s,
         team.meet();
         hand_over_hidden(pre_norm ? layer.feed_forward_norm : layer.attention_norm);
         activated_product<Precision>(hidden, hidden_width, layer.up, rows, team, s.wide, wide_width,
-                                     {sizes.activation, gated}, t.panel);
+                                     {sizes.activation, sizes.gated != 0}, t.panel);
         team.meet();
-        hand_over_rows(s.wide, wide_width, wide_width, gated);
+        hand_over_rows(s.wide, wide_width, wide_width, model.wide_mixed);
         product<Precision, Then::add>(wide, wide_width, layer.down, rows, team, s.hidden, hidden_width);
         team.meet();
         if (!pre_norm)

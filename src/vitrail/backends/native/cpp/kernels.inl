@@ -31,7 +31,7 @@ using F = V::F;
 #define VT_QUOTED(isa) #isa
 const Kernels VT_ISA = {
     VT_NAME_OF(VT_ISA),
-    {V::lanes, V::lanes * OfInt8::columns, V::lanes * V::vectors, V::group, static_cast<int>(sizeof(V::Quantised))},
+    {V::lanes, V::lanes * OfInt8::columns, V::lanes * V::vectors, V::weight_bound},
     OfInt8::rows,
     encode<Float32>,
     encode<Int8>,

@@ -14,16 +14,17 @@ namespace vt {
 constexpr int rows_in_cache = 192;
 // Rows of a panel that are activated while they are in the first cache: whole tiles.
 constexpr int rows_beside = 24;
+// Neighbouring inputs whose int8 weights share a lane: an instruction multiplies and adds all of them.
+constexpr int group = 4;
 // Vectors of a row that are mixed before it is quantised (rows.inl).
 constexpr int mixed_vectors = 8;
 
 // What an instruction set wants of the packed weights.
 struct Layout {
-    int lanes;             // floats in a vector
-    int head;              // the width of a head is a multiple of this
-    int panel;             // columns of a matrix that one pass of a product makes
-    int group;             // neighbouring inputs that one int8 instruction multiplies and adds
-    int activation_bytes;  // of a quantised activation and of a weight that meets it
+    int lanes;         // floats in a vector
+    int head;          // the width of a head is a multiple of this
+    int panel;         // columns of a matrix that one pass of a product makes
+    int weight_bound;  // of int8 weights whose products are added in 16 bits (pack.cpp); 0: none are
 };
 
 // y = W x + b. Panel p holds columns p · panel …; inside, input after input (int8: group after group), then column.
@@ -69,6 +70,7 @@ struct Model {
     int qkv_width;     // queries of all heads, keys of all key/value heads, their values, padding
     int wide_width;
     int embedding_width;
+    bool wide_mixed;  // what the last product of a layer reads (rows.inl)
     const float *token_table, *type_table;
     Table positions, score_bias;
     Norm embedding_norm, final_norm;

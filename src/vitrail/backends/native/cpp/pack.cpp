@@ -27,19 +27,36 @@ void mix(std::vector<float>& row, int lanes) {
     for (float& value : row) value *= over;
 }
 
-// One output's weights as whole numbers -127 … 127.
-template <class Weight>
-void pack_quantised(const Linear& linear, const Layout& layout, const std::vector<float>& row, int64_t output) {
+// The step between whole numbers -127 … 127 for a row of weights; NaN if one of them is not finite.
+//
+// With a bound, neither the positive nor the negative ones among any four weights whose products meet in 16 bits add up
+// to more: then no activations of 0 … 255 make those 16 bits overflow. The four are two neighbours of one group and two
+// of the next. Rounding to whole numbers adds at most a half for each.
+float step_of(const std::vector<float>& row, int bound) {
     float largest = 0.0f;
     for (float value : row) largest = std::isfinite(value) ? std::max(largest, std::fabs(value)) : NAN;
-    const float scale = largest / 127.0f;
-    Weight* panel = static_cast<Weight*>(linear.weights) + output / layout.panel * layout.panel * linear.inputs;
-    const int64_t column = output % layout.panel * layout.group, stride = int64_t(layout.panel) * layout.group;
+    if (!bound || std::isnan(largest)) return largest / 127.0f;
+    for (size_t k = 0; k < row.size(); k += k % group ? group + 2 : 2) {
+        float positive = 0.0f, negative = 0.0f;
+        for (size_t of_four : {k, k + 1, k + group, k + group + 1}) {
+            positive += std::max(row[of_four], 0.0f);
+            negative -= std::min(row[of_four], 0.0f);
+        }
+        largest = std::max({largest, positive, negative});
+    }
+    return largest / (static_cast<float>(bound) - 4 * 0.5f);
+}
+
+// One output's weights as whole numbers.
+void pack_quantised(const Linear& linear, const Layout& layout, const std::vector<float>& row, int64_t output) {
+    const float scale = step_of(row, layout.weight_bound);
+    int8_t* panel = static_cast<int8_t*>(linear.weights) + output / layout.panel * layout.panel * linear.inputs;
+    const int64_t column = output % layout.panel * group, stride = int64_t(layout.panel) * group;
     int64_t sum = 0;
     for (size_t k = 0; k < row.size(); k++) {
         const long whole = scale > 0.0f ? std::lrintf(row[k] / scale) : 0;
         sum += whole;
-        panel[k / layout.group * stride + column + k % layout.group] = static_cast<Weight>(whole);
+        panel[k / group * stride + column + k % group] = static_cast<int8_t>(whole);
     }
     linear.scale[output] = scale;
     linear.column_sum[output] = scale * static_cast<float>(sum);
@@ -65,9 +82,7 @@ void pack_floats(const Linear& linear, const Layout& layout, const std::vector<f
     for (size_t k = 0; k < row.size(); k++) panel[k * layout.panel + output % layout.panel] = convert(row[k]);
 }
 
-int64_t weight_bytes(int32_t precision, const Layout& layout) {
-    return precision == VT_INT8 ? layout.activation_bytes : precision == VT_FLOAT16 ? 2 : 4;
-}
+int64_t weight_bytes(int32_t precision) { return precision == VT_INT8 ? 1 : precision == VT_FLOAT16 ? 2 : 4; }
 
 }  // namespace
 
@@ -82,11 +97,11 @@ void* Memory::bytes(size_t count) {
     return pointer;
 }
 
-Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, int32_t precision, const Layout& layout) {
+Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, int32_t precision) {
     Linear linear{};
     linear.inputs = static_cast<int>(inputs);
     linear.outputs = static_cast<int>(outputs);
-    linear.weights = memory.take<char>(inputs * outputs * weight_bytes(precision, layout));
+    linear.weights = memory.take<char>(inputs * outputs * weight_bytes(precision));
     linear.bias = memory.take<float>(outputs);
     if (precision == VT_INT8) {
         linear.scale = memory.take<float>(outputs);
@@ -109,10 +124,7 @@ void pack_weights(const Linear& linear, const Packing& packing, const float* wei
             continue;
         }
         if (packing.mixed) mix(row, packing.layout.lanes);
-        if (packing.layout.activation_bytes == 1)
-            pack_quantised<int8_t>(linear, packing.layout, row, output);
-        else
-            pack_quantised<int16_t>(linear, packing.layout, row, output);
+        pack_quantised(linear, packing.layout, row, output);
     }
 }
 

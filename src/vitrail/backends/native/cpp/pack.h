@@ -41,7 +41,7 @@ struct Packing {
 };
 
 // Memory for a matrix of padded sizes.
-Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, int32_t precision, const Layout& layout);
+Linear make_linear(Memory& memory, int64_t inputs, int64_t outputs, int32_t precision);
 
 // Put `rows` × `columns` weights, row after row, into their places.
 void pack_weights(const Linear& linear, const Packing& packing, const float* weights, int64_t rows, int64_t columns);

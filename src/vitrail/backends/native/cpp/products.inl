@@ -82,7 +82,7 @@ template <class Operands>
 struct Floating {
     using Value = float;
     using Attention = Operands;
-    static constexpr int weight_bytes = 4 / Operands::columns, group = 1, rows = Operands::rows;
+    static constexpr int weight_bytes = 4 / Operands::columns, step = 1, rows = Operands::rows;
     static constexpr bool copied = Operands::columns > 1;
 
     static Rows input(const Activations& s, float* floats) {
@@ -116,7 +116,7 @@ using Float16 = Floating<Halves>;
 struct Int8 {
     using Value = V::Quantised;
     using Attention = OfInt8;
-    static constexpr int weight_bytes = sizeof(V::Weight), group = V::group, rows = V::rows;
+    static constexpr int weight_bytes = 1, step = group * V::groups, rows = V::int8_rows;
     static constexpr bool copied = true;
 
     static Rows input(const Activations& s, float*) { return s.copied; }
@@ -131,15 +131,17 @@ struct Int8 {
             VT_UNROLL for (int i = 0; i < MR; i++) VT_UNROLL
                 for (int j = 0; j < NV; j++) tile.sums[i][j] = V::zero_sums();
             const Value* a = static_cast<const Value*>(rows.data) + row * stride;
-            const V::Weight* b = static_cast<const V::Weight*>(linear.weights) + int64_t(column) * linear.inputs;
-            constexpr int per_vector = V::lanes * V::group;
-            for (int k = 0; k < linear.inputs; k += V::group, b += NV * per_vector) {
+            const int8_t* b = static_cast<const int8_t*>(linear.weights) + int64_t(column) * linear.inputs;
+            constexpr int per_vector = V::lanes * group;
+            for (int k = 0; k < linear.inputs; k += step, b += NV * per_vector * V::groups) {
                 Ahead::fetch(ahead);
-                V::I weights[NV];
-                VT_UNROLL for (int j = 0; j < NV; j++)
-                    weights[j] = V::load_weights(b + per_vector * j);
+                V::I weights[NV][V::groups];
+                VT_UNROLL for (int j = 0; j < NV; j++) VT_UNROLL
+                    for (int g = 0; g < V::groups; g++) weights[j][g] = V::load_weights(b + per_vector * (g * NV + j));
                 VT_UNROLL for (int i = 0; i < MR; i++) {
-                    const V::I activations = V::all_groups(a + i * stride + k);
+                    V::I activations[V::groups];
+                    VT_UNROLL for (int g = 0; g < V::groups; g++)
+                        activations[g] = V::all_groups(a + i * stride + k + group * g);
                     VT_UNROLL for (int j = 0; j < NV; j++)
                         V::dot(tile.sums[i][j], activations, weights[j]);
                 }
@@ -210,7 +212,7 @@ __attribute__((noinline)) void panel(const Rows& a, int64_t row, int64_t end, in
     Ahead ahead = next;
     for (; row + Precision::rows <= end; row += Precision::rows, out += Precision::rows * width) {
         tile<Precision, then, Precision::rows>(a, row, stride, linear, column, out, width, ahead);
-        Ahead::move(ahead, linear.inputs / Precision::group);
+        Ahead::move(ahead, linear.inputs / Precision::step);
     }
     next = ahead;
     if (Precision::rows > V::rows && row + V::rows <= end) {

@@ -46,8 +46,8 @@ static void quantise(const float* row, int size, V::Quantised* out, float& scale
 }
 
 // Each group of 8 vectors of a row times the Hadamard matrix over √8, written to `out`. A few values of a hidden
-// state, or of a gated product, are many times the others and would take all of the 256 steps; mixed, they share them. The packed weights are
-// mixed the same way, and the product is the same, as the matrix is orthogonal ([Ashkboos 2024]).
+// state, or of a gated product, are many times the others and would take all of the 256 steps; mixed, they share them.
+// The packed weights are mixed the same way, and the product is the same, as the matrix is orthogonal ([Ashkboos 2024]).
 //
 // [Ashkboos 2024]: https://arxiv.org/abs/2404.00456
 static void mix_vectors(const float* row, int size, float* out) {

@@ -115,7 +115,7 @@ void Session::grow(Workspace& workspace, int64_t rows, int64_t longest) const {
     const int64_t wide = model_.projection.weights ? std::max(model_.wide_width, model_.embedding_width) : model_.wide_width;
     a.wide = memory.take<float>(rows * wide);
     if (precision_ == VT_INT8) {
-        a.copied.data = memory.take<char>(rows * widest * layout.activation_bytes);
+        a.copied.data = memory.take<char>(rows * widest);
         a.copied.scale = memory.take<float>(rows);
         a.copied.low = memory.take<float>(rows);
     } else if (precision_ == VT_FLOAT16) {

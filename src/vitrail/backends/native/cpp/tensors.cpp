@@ -108,7 +108,9 @@ Session::Session(const vt_sizes& sizes, const vt_layer* layers, int32_t precisio
     model_.embedding_width = static_cast<int>(padded(sizes.embedding_size, unit));
     model_.hidden_width = static_cast<int>(padded(sizes.hidden_size, unit));
     model_.qkv_width = static_cast<int>(padded(model_.heads_width() + 2 * int64_t(model_.kv_width()), layout.panel));
-    model_.wide_width = static_cast<int>(padded(sizes.intermediate_size, sizes.gated ? unit : layout.panel));
+    // gated products have values that are many times the others; and weights in few steps leave no room for any loss
+    model_.wide_mixed = sizes.gated || layout.weight_bound;
+    model_.wide_width = static_cast<int>(padded(sizes.intermediate_size, model_.wide_mixed ? unit : layout.panel));
     rotations_.resize(sizes.num_rotations);
     for (int32_t i = 0; i < sizes.num_layers; i++) {
         require(layers[i].set >= 0 && layers[i].set < sizes.num_sets,
@@ -169,7 +171,7 @@ void Session::place_tensor(vt_role role, Layer& layer, const float* data, int64_
     };
     const auto linear = [&](Linear& place, bool bias, int64_t inputs, int64_t outputs, Places in, Places out,
                             bool mixed, float factor) {
-        if (!place.weights) place = make_linear(memory_, inputs, outputs, precision_, kernels_.layout);
+        if (!place.weights) place = make_linear(memory_, inputs, outputs, precision_);
         const Packing packing{kernels_.layout, precision_, mixed, factor, out, in};
         if (bias)
             pack_bias(place, packing, data, columns);
@@ -223,7 +225,8 @@ void Session::place_tensor(vt_role role, Layer& layer, const float* data, int64_
         case VT_GATE_BIAS: wide_linear(1, role == VT_GATE_BIAS); break;
         case VT_DOWN:
         case VT_DOWN_BIAS:
-            linear(layer.down, role == VT_DOWN_BIAS, model_.wide_width, model_.hidden_width, plain, plain, s.gated, 1.0f);
+            linear(layer.down, role == VT_DOWN_BIAS, model_.wide_width, model_.hidden_width, plain, plain,
+                   model_.wide_mixed, 1.0f);
             break;
         case VT_FEED_FORWARD_GAIN: norm(layer.feed_forward_norm.gain); break;
         case VT_FEED_FORWARD_SHIFT: norm(layer.feed_forward_norm.shift); break;

@@ -1,22 +1,20 @@
-// Vectors of 8 floats: AVX2 with FMA. With VT_VNNI the int8 products use AVX-VNNI's instruction; without it they
-// multiply 16-bit copies of the same numbers, which is exact too (the 8-bit instruction of AVX2 saturates).
+// Vectors of 8 floats: AVX2 with FMA. With VT_VNNI the int8 products use AVX-VNNI's instruction; without it they add up
+// four products in 16 bits, which weights are packed for (pack.cpp), and go to 32 bits from there.
 #define VT_INLINE static inline __attribute__((always_inline))
 #define VT_UNROLL _Pragma("GCC unroll 32")
 
 struct V {
     using F = __m256;
     using I = __m256i;
-#ifdef VT_VNNI
     using Quantised = uint8_t;  // of an activation
-    using Weight = int8_t;
-    static constexpr int group = 4;
-#else
-    using Quantised = int16_t;
-    using Weight = int16_t;
-    static constexpr int group = 2;
-#endif
     // A tile of 6 rows × 2 vectors: 12 sums, 2 weights and 1 activation in 16 registers.
     static constexpr int lanes = 8, rows = 6, vectors = 2;
+    // Of int8 products: rows of a tile, groups of inputs that dot() takes, what packed weights are bounded by.
+#ifdef VT_VNNI
+    static constexpr int int8_rows = 6, groups = 1, weight_bound = 0;
+#else
+    static constexpr int int8_rows = 4, groups = 2, weight_bound = 128;  // 255 · 128 fits into 16 bits
+#endif
     static constexpr float zero_point = 0.0f;  // what a quantised activation is less by
 
     VT_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
@@ -58,32 +56,30 @@ struct V {
 
     VT_INLINE I zero_sums() { return _mm256_setzero_si256(); }
     VT_INLINE F to_float(I a) { return _mm256_cvtepi32_ps(a); }
-    VT_INLINE I load_weights(const Weight* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+    VT_INLINE I load_weights(const int8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
     VT_INLINE I all_groups(const Quantised* p) {
         int group;
         __builtin_memcpy(&group, p, sizeof group);
         return _mm256_set1_epi32(group);
     }
-    // sums += Σ over each group of activation · weight. Assembly, as GCC 12 spills the sums around the intrinsics.
-    VT_INLINE void dot(I& sums, I activations, I weights) {
+    // sums += Σ over the groups of activation · weight. Assembly, as GCC 12 spills the sums around intrinsics.
+    VT_INLINE void dot(I& sums, const I (&activations)[groups], const I (&weights)[groups]) {
 #if defined(VT_VNNI) && defined(VITRAIL_EVEX_DOT)
-        asm("vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(activations), "x"(weights));
+        asm("vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(activations[0]), "x"(weights[0]));
 #elif defined(VT_VNNI)
-        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(activations), "x"(weights));
+        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(activations[0]), "x"(weights[0]));
 #else
-        I products;
-        asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sums), "=&x"(products) : "x"(activations), "x"(weights));
+        const I first = _mm256_maddubs_epi16(activations[0], weights[0]);
+        const I second = _mm256_maddubs_epi16(activations[1], weights[1]);
+        const I fours = _mm256_madd_epi16(_mm256_add_epi16(first, second), _mm256_set1_epi16(1));
+        asm("vpaddd %1, %0, %0" : "+x"(sums) : "x"(fours));
 #endif
     }
     // Whole numbers from 0 to 255, rounded to nearest.
     VT_INLINE void store_quantised(Quantised* p, F v) {
         const I whole = _mm256_min_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(255));
         const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-#ifdef VT_VNNI
         _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
-#else
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words);
-#endif
     }
 
     VT_INLINE void transpose(F (&r)[8]) {

@@ -6,9 +6,9 @@ struct V {
     using F = __m512;
     using I = __m512i;
     using Quantised = uint8_t;  // of an activation
-    using Weight = int8_t;
     // A tile of 6 rows × 4 vectors: 24 sums, 4 weights and 1 activation fill the 32 registers.
-    static constexpr int lanes = 16, rows = 6, vectors = 4, group = 4;
+    static constexpr int lanes = 16, rows = 6, vectors = 4;
+    static constexpr int int8_rows = rows, groups = 1, weight_bound = 0;  // see vec_avx2.h
     static constexpr float zero_point = 0.0f;  // what a quantised activation is less by
 
     VT_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
@@ -37,15 +37,15 @@ struct V {
 
     VT_INLINE I zero_sums() { return _mm512_setzero_si512(); }
     VT_INLINE F to_float(I a) { return _mm512_cvtepi32_ps(a); }
-    VT_INLINE I load_weights(const Weight* p) { return _mm512_loadu_si512(p); }
+    VT_INLINE I load_weights(const int8_t* p) { return _mm512_loadu_si512(p); }
     VT_INLINE I all_groups(const Quantised* p) {
         int group;
         __builtin_memcpy(&group, p, sizeof group);
         return _mm512_set1_epi32(group);
     }
-    // sums += Σ over each group of activation · weight. Assembly, as GCC 12 spills the sums around the intrinsic.
-    VT_INLINE void dot(I& sums, I activations, I weights) {
-        asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(activations), "v"(weights));
+    // sums += Σ over a group of activation · weight. Assembly, as GCC 12 spills the sums around the intrinsic.
+    VT_INLINE void dot(I& sums, const I (&activations)[1], const I (&weights)[1]) {
+        asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(activations[0]), "v"(weights[0]));
     }
     // Whole numbers from 0 to 255, rounded to nearest.
     VT_INLINE void store_quantised(Quantised* p, F v) {

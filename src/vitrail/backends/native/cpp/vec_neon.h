@@ -7,9 +7,9 @@ struct V {
     using F = float32x4_t;
     using I = int32x4_t;
     using Quantised = int8_t;  // of an activation
-    using Weight = int8_t;
     // A tile of 6 rows × 4 vectors: 24 sums, 4 weights and 1 activation of the 32 registers.
-    static constexpr int lanes = 4, rows = 6, vectors = 4, group = 4;
+    static constexpr int lanes = 4, rows = 6, vectors = 4;
+    static constexpr int int8_rows = rows, groups = 1, weight_bound = 0;  // see vec_avx2.h
     static constexpr float zero_point = 128.0f;
 
     VT_INLINE F load(const float* p) { return vld1q_f32(p); }
@@ -53,15 +53,15 @@ struct V {
 
     VT_INLINE I zero_sums() { return vdupq_n_s32(0); }
     VT_INLINE F to_float(I a) { return vcvtq_f32_s32(a); }
-    VT_INLINE I load_weights(const Weight* p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
+    VT_INLINE I load_weights(const int8_t* p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
     VT_INLINE I all_groups(const Quantised* p) {
         int32_t group;
         __builtin_memcpy(&group, p, sizeof group);
         return vdupq_n_s32(group);
     }
-    // sums += Σ over each group of activation · weight
-    VT_INLINE void dot(I& sums, I activations, I weights) {
-        sums = vdotq_s32(sums, vreinterpretq_s8_s32(activations), vreinterpretq_s8_s32(weights));
+    // sums += Σ over a group of activation · weight
+    VT_INLINE void dot(I& sums, const I (&activations)[1], const I (&weights)[1]) {
+        sums = vdotq_s32(sums, vreinterpretq_s8_s32(activations[0]), vreinterpretq_s8_s32(weights[0]));
     }
     // Whole numbers from 0 to 255, rounded to nearest, less 128.
     VT_INLINE void store_quantised(Quantised* p, F v) {
