@@ -14,7 +14,7 @@
 #define EIGHT(one, op, a, b, c, d, e, f, g, h) one(op, a) one(op, b) one(op, c) one(op, d) one(op, e) one(op, f) one(op, g) one(op, h)
 #define ZMM_24(op) EIGHT(ZMM, op, 8, 9, 10, 11, 12, 13, 14, 15) EIGHT(ZMM, op, 16, 17, 18, 19, 20, 21, 22, 23) EIGHT(ZMM, op, 24, 25, 26, 27, 28, 29, 30, 31)
 #define YMM_12(op) EIGHT(YMM, op, 4, 5, 6, 7, 8, 9, 10, 11) YMM(op, 12) YMM(op, 13) YMM(op, 14) YMM(op, 15)
-#define USED "xmm0", "xmm1", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#define USED "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 #define LOOP(name, clear, body) \
     static void name(long times) { \
         __asm__ volatile(clear ::: USED); \
@@ -26,10 +26,10 @@ LOOP(zmm_bfloat16, "vpxorq %%zmm0,%%zmm0,%%zmm0\nvpxorq %%zmm1,%%zmm1,%%zmm1\n",
 LOOP(zmm_float16, "vpxorq %%zmm0,%%zmm0,%%zmm0\nvpxorq %%zmm1,%%zmm1,%%zmm1\n", ZMM_24("vfmadd231ph"))
 LOOP(zmm_int8, "vpxorq %%zmm0,%%zmm0,%%zmm0\nvpxorq %%zmm1,%%zmm1,%%zmm1\n", ZMM_24("vpdpbusd"))
 LOOP(ymm_float32, "vpxor %%ymm0,%%ymm0,%%ymm0\nvpxor %%ymm1,%%ymm1,%%ymm1\n", YMM_12("vfmadd231ps"))
-/* Without VNNI: 16-bit copies of the numbers, products added in pairs. The 8-bit instruction saturates, and needs a second
-   one that widens its sums: as many multiplications for the same products. */
-#define WORDS(op, d) "vpmaddwd %%ymm0,%%ymm1,%%ymm2\nvpaddd %%ymm2,%%ymm" #d ",%%ymm" #d "\n"
-LOOP(ymm_words, "vpxor %%ymm0,%%ymm0,%%ymm0\nvpxor %%ymm1,%%ymm1,%%ymm1\n", EIGHT(WORDS, , 4, 5, 6, 7, 8, 9, 10, 11) WORDS(, 12) WORDS(, 13) WORDS(, 14) WORDS(, 15))
+/* Without VNNI: twice two products to 16 bits, their sum, and that to 32 bits. */
+#define FOURS(op, d) "vpmaddubsw %%ymm0,%%ymm1,%%ymm2\nvpmaddubsw %%ymm0,%%ymm1,%%ymm3\nvpaddw %%ymm2,%%ymm3,%%ymm3\n" \
+                     "vpmaddwd %%ymm3,%%ymm1,%%ymm3\nvpaddd %%ymm3,%%ymm" #d ",%%ymm" #d "\n"
+LOOP(ymm_fours, "vpxor %%ymm0,%%ymm0,%%ymm0\nvpxor %%ymm1,%%ymm1,%%ymm1\n", EIGHT(FOURS, , 4, 5, 6, 7, 8, 9, 10, 11) FOURS(, 12) FOURS(, 13) FOURS(, 14) FOURS(, 15))
 LOOP(ymm_int8, "vpxor %%ymm0,%%ymm0,%%ymm0\nvpxor %%ymm1,%%ymm1,%%ymm1\n", YMM_12("%{vex%} vpdpbusd"))
 
 typedef struct {
@@ -78,7 +78,7 @@ int main(int count, char **arguments) {
         {"float16", zmm_float16, avx512 && fp16, 24 * 64},
         avx512 && vnni ? (Kind){"int8", zmm_int8, 1, 24 * 128}
         : avx_vnni     ? (Kind){"int8", ymm_int8, 1, 12 * 64}
-                       : (Kind){"int8", ymm_words, avx2, 12 * 32},
+                       : (Kind){"int8", ymm_fours, avx2, 12 * 128},
     };
     const char *between = "{";
     for (unsigned k = 0; k < sizeof kinds / sizeof *kinds; k++) {
