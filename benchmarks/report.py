@@ -59,8 +59,8 @@ def last_results(results: Path) -> dict[str, Last]:
         if kept and kept[0]["run"] != result["run"]:
             kept.clear()
         kept.append(result)
-    flags = machine.TELLING
-    return dict(sorted(reversed(by_processor.items()), key=lambda item: -sum(flag in item[0] for flag in flags)))
+    newest_first = reversed(by_processor.items())
+    return dict(sorted(newest_first, key=lambda item: -sum(flag in item[0] for flag in machine.TELLING)))
 
 
 def most_capable(by_processor: dict[str, Last]) -> Last:

@@ -242,7 +242,7 @@ def test_what_was_measured_on_one_processor_is_never_shown_with_another(tmp_path
 
     found = report.last_results(results)
 
-    assert list(found) == ["one", "two"]  # the one measured last comes first
+    assert list(found) == ["one", "two"]  # of equals the one measured last comes first
     names = {
         (processor, measurement): [one["contestant"] for one in kept]
         for processor, last in found.items()
