@@ -70,7 +70,7 @@ int main(int count, char **arguments) {
     unsigned a, b = 0, c = 0, d = 0, a1 = 0, b1, c1, d1;
     __get_cpuid_count(7, 0, &a, &b, &c, &d);
     __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
-    int avx512 = __builtin_cpu_supports("avx512f"), avx2 = __builtin_cpu_supports("fma");
+    int avx512 = __builtin_cpu_supports("avx512f"), avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     int bf16 = a1 >> 5 & 1, avx_vnni = a1 >> 4 & 1, fp16 = d >> 23 & 1, vnni = c >> 11 & 1;
     Kind kinds[] = {
         {"float32", avx512 ? zmm_float32 : ymm_float32, avx512 || avx2, avx512 ? 24 * 32 : 12 * 16},

@@ -251,6 +251,18 @@ def test_what_was_measured_on_one_processor_is_never_shown_with_another(tmp_path
     assert names == {("one", "throughput"): ["d", "e"], ("one", "latency"): ["b"], ("two", "throughput"): ["c"]}
 
 
+def test_the_processor_with_the_most_instructions_comes_first_whenever_it_was_measured(tmp_path: Path):
+    results = tmp_path / "cpu.jsonl"
+    processors = ("a (avx2, avx512f, avx512_vnni)", "b (avx2)", "c (avx2, avx512f)")
+    results.write_text(
+        "\n".join(
+            json.dumps({"run": "1", "machine": {"processor": each}, "measurement": "peaks"}) for each in processors
+        )
+    )
+
+    assert list(report.last_results(results)) == [processors[0], processors[2], processors[1]]
+
+
 def test_the_page_and_the_readmes_show_the_last_results():
     results = ROOT / "benchmarks" / "results" / "cpu.jsonl"
     by_processor = report.last_results(results)
